@@ -1,0 +1,1 @@
+//! natgw in user space.

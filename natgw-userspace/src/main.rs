@@ -1,0 +1,2 @@
+//! natgw.
+fn main() {}
