@@ -13,8 +13,8 @@ numbered! {
         Fragment = 2 => "fragment",
         /// A protocol without ports that needs a session of its own and cannot have one.
         UnsupportedProtocol = 3 => "unsupported_protocol",
-        /// A FIN or RST of a flow that is not known must not create one, nor leave with a private source.
-        TcpNoSession = 4 => "tcp_no_session",
+        /// A TCP FIN or RST or an ICMP reply of no known session: it cannot begin one, nor leave with a private source.
+        NoSession = 4 => "no_session",
         /// Every probed port of the EIP is in use towards this peer.
         NoPort = 5 => "no_port",
         /// `SESSIONS` or `FLOWS` is full; live sessions are never removed to make room (RFC 6888 REQ-11D).

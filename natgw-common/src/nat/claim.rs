@@ -1,0 +1,313 @@
+//! Creating sessions: the atomic claim of an external tuple.
+//!
+//! `SESSIONS` first, with `NOEXIST`: whoever inserts owns the tuple. Then `FLOWS`, the index for the other direction;
+//! if that cannot be had, the claim is taken back. Removal goes the other way round, and only by the one who swapped
+//! `last_seen_ns` to 0, so two CPUs never remove or reuse one session together.
+
+use super::{Env, Inserted, SessionCell, Tuple, lifetime::alive};
+use crate::{
+    abi::{DnatKey, DropReason, FlowKey, Origin, Session, SessionKey, SessionStat},
+    tcp_state::{Sender, TcpState},
+    wire::{Transport, proto},
+};
+
+/// Ports tried for one new flow.
+pub const PROBES: u32 = 16;
+
+/// What is asked for: the flow as the internal host sees it, and as the outside shall see it.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// The session key, with the port to start from.
+    pub key: SessionKey,
+    /// The record.
+    pub session: Session,
+}
+
+impl Wanted {
+    /// A session between the internal host of `inside` (its source) and what the outside sees, `outside`.
+    #[inline(always)]
+    pub(super) fn new<E: Env>(
+        env: &E,
+        inside: Tuple,
+        outside: Tuple,
+        (proto, transport, sender): (u8, Transport, Sender),
+        origin: Origin,
+    ) -> Self {
+        // As the asker's packet would look, whoever sent this one: the role is the same for both directions.
+        let key = match sender {
+            Sender::Internal => {
+                let flow = outside.flow_key(proto, transport);
+                SessionKey {
+                    ext_addr: flow.int_addr,
+                    peer_addr: flow.peer_addr,
+                    ext_port: flow.int_port,
+                    peer_port: flow.peer_port,
+                    proto,
+                    role: flow.role,
+                    _pad: [0; 2],
+                }
+            }
+            Sender::Peer => outside.reversed().session_key(proto, transport),
+        };
+        let now = env.now();
+        let state = match transport {
+            Transport::Tcp(_) => TcpState::first(sender) as u32,
+            Transport::Udp
+            | Transport::QueryRequest
+            | Transport::QueryReply
+            | Transport::IcmpError
+            | Transport::Other => 0,
+        };
+        let session = Session {
+            last_seen_ns: now,
+            created_ns: now,
+            state,
+            int_addr: inside.src,
+            peer_addr: inside.dst,
+            int_port: inside.sport,
+            peer_port: inside.dport,
+            origin: origin as u8,
+            _pad: [0; 7],
+        };
+        Self { key, session }
+    }
+}
+
+/// Whether a packet may begin a session. A FIN, RST or ICMP reply of an unknown flow is a leftover of a dead one.
+#[inline(always)]
+pub(super) const fn may_begin(transport: Transport) -> bool {
+    use crate::tcp_state::TcpEvent;
+    match transport {
+        Transport::Tcp(TcpEvent::Syn | TcpEvent::Data) | Transport::Udp | Transport::QueryRequest | Transport::Other => {
+            true
+        }
+        Transport::Tcp(TcpEvent::Fin | TcpEvent::Rst) | Transport::QueryReply | Transport::IcmpError => false,
+    }
+}
+
+/// The outcome of one claim.
+#[derive(Clone, Copy)]
+enum Claim {
+    /// The tuple is ours (now, or already was).
+    Ours,
+    /// The same internal flow has another session, made meanwhile by another CPU.
+    Other(SessionKey),
+    /// The tuple is somebody else's.
+    Taken,
+    /// As [`Claim::Taken`], but both of its ends have closed.
+    TakenClosed,
+    /// No room.
+    Full,
+}
+
+/// Opens the session `wanted` under exactly its key (a flow from outside has no choice of ports).
+#[inline(always)]
+pub(super) fn open_exact<E: Env>(env: &E, wanted: &Wanted) -> Result<SessionKey, DropReason> {
+    let claim = match claim(env, wanted, Steal::Expired) {
+        Claim::TakenClosed => self::claim(env, wanted, Steal::Closed),
+        other => other,
+    };
+    match claim {
+        Claim::Ours => Ok(wanted.key),
+        Claim::Full => Err(refuse(env, DropReason::TableFull)),
+        Claim::Other(_) | Claim::Taken | Claim::TakenClosed => Err(DropReason::FlowConflict),
+    }
+}
+
+/// Opens the session `wanted` under a port that is free: the wanted one if possible, else a random one.
+///
+/// Ports with a DNAT rule are never used: replies would be taken for new flows of that rule once the session is gone.
+#[inline(always)]
+pub(super) fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<SessionKey, DropReason> {
+    let first = wanted.key.ext_port;
+    let has_ports = wanted.key.proto == proto::TCP || wanted.key.proto == proto::UDP || wanted.key.role != 0;
+    let mut closed = None;
+    let mut i = 0;
+    while i < PROBES {
+        let port = if i == 0 { first } else { random_port(env) };
+        i += 1;
+        wanted.key.ext_port = port;
+        if reserved(env, &wanted.key) {
+            continue;
+        }
+        match claim(env, wanted, Steal::Expired) {
+            Claim::Ours => return Ok(wanted.key),
+            Claim::Other(key) => return Ok(key),
+            Claim::Full => return Err(refuse(env, DropReason::TableFull)),
+            Claim::TakenClosed => closed = Some(port),
+            Claim::Taken => {}
+        }
+        if !has_ports {
+            break;
+        }
+    }
+    // Nothing free among those probed: take over a connection that both of its ends have closed.
+    if let Some(port) = closed {
+        wanted.key.ext_port = port;
+        match claim(env, wanted, Steal::Closed) {
+            Claim::Ours => return Ok(wanted.key),
+            Claim::Other(key) => return Ok(key),
+            Claim::Full | Claim::Taken | Claim::TakenClosed => {}
+        }
+    }
+    Err(refuse(env, DropReason::NoPort))
+}
+
+#[inline(always)]
+fn refuse<E: Env>(env: &E, reason: DropReason) -> DropReason {
+    env.count(if matches!(reason, DropReason::NoPort) {
+        SessionStat::RefusedNoPort
+    } else {
+        SessionStat::RefusedTableFull
+    });
+    reason
+}
+
+#[inline(always)]
+fn reserved<E: Env>(env: &E, key: &SessionKey) -> bool {
+    (key.proto == proto::TCP || key.proto == proto::UDP)
+        && env.dnat(&DnatKey::new(key.ext_addr, key.ext_port, key.proto)).is_some()
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "scaled into the 16-bit range just before")]
+fn random_port<E: Env>(env: &E) -> [u8; 2] {
+    let config = env.config();
+    let span = u32::from(config.port_max.saturating_sub(config.port_min)) + 1;
+    // Multiply-shift instead of a remainder: no division, and no bias worth a port.
+    let offset = (u64::from(env.random()) * u64::from(span)) >> 32;
+    (config.port_min.wrapping_add(offset as u16)).to_be_bytes()
+}
+
+/// Which live sessions a claim may take over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Steal {
+    /// None, only expired ones.
+    Expired,
+    /// Also TCP sessions that both ends have closed.
+    Closed,
+}
+
+#[inline(always)]
+fn claim<E: Env>(env: &E, wanted: &Wanted, steal: Steal) -> Claim {
+    let Wanted { key, session } = wanted;
+    match env.insert_session(key, session) {
+        Inserted::Yes => return link(env, wanted),
+        Inserted::Full => return Claim::Full,
+        Inserted::Exists => {}
+    }
+    let Some(cell) = env.session(key) else { return Claim::Taken };
+    if alive(env, cell, key.proto) {
+        if same_flow(cell, session) {
+            // Ours already: a retransmission raced us, or the index entry was lost.
+            return match env.insert_flow(&session.flow_key(key), key) {
+                Inserted::Yes => {
+                    env.count(SessionStat::IndexRepaired);
+                    Claim::Ours
+                }
+                Inserted::Exists => Claim::Ours,
+                Inserted::Full => Claim::Full,
+            };
+        }
+        let closed = key.proto == proto::TCP && cell.state() == TcpState::Closed as u32;
+        if !closed {
+            return Claim::Taken;
+        }
+        if steal == Steal::Expired {
+            return Claim::TakenClosed;
+        }
+    }
+    if !remove(env, key, cell) {
+        return Claim::Taken;
+    }
+    env.count(SessionStat::Reclaimed);
+    match env.insert_session(key, session) {
+        Inserted::Yes => link(env, wanted),
+        Inserted::Exists => Claim::Taken,
+        Inserted::Full => Claim::Full,
+    }
+}
+
+/// Adds the index entry of a session just claimed, or takes the claim back.
+#[inline(always)]
+fn link<E: Env>(env: &E, wanted: &Wanted) -> Claim {
+    let Wanted { key, session } = wanted;
+    let flow = session.flow_key(key);
+    let inserted = match env.insert_flow(&flow, key) {
+        Inserted::Exists => match displace(env, &flow, session) {
+            Some(other) => {
+                env.remove_session(key);
+                return Claim::Other(other);
+            }
+            None => env.insert_flow(&flow, key),
+        },
+        other => other,
+    };
+    match inserted {
+        Inserted::Yes => {
+            env.count(SessionStat::Created);
+            Claim::Ours
+        }
+        Inserted::Exists => {
+            env.remove_session(key);
+            Claim::Taken
+        }
+        Inserted::Full => {
+            env.remove_session(key);
+            Claim::Full
+        }
+    }
+}
+
+/// Clears a stale index entry; `Some` if it belongs to a live session of the same flow.
+#[inline(always)]
+fn displace<E: Env>(env: &E, flow: &FlowKey, session: &Session) -> Option<SessionKey> {
+    let other = env.flow(flow)?;
+    if let Some(cell) = env.session(&other)
+        && same_flow(cell, session)
+    {
+        if alive(env, cell, other.proto) {
+            return Some(other);
+        }
+        if remove(env, &other, cell) {
+            env.count(SessionStat::Reclaimed);
+        }
+        return None;
+    }
+    env.remove_flow(flow);
+    None
+}
+
+#[inline(always)]
+fn same_flow<C: SessionCell>(cell: C, session: &Session) -> bool {
+    let fixed = cell.fixed();
+    fixed.int_addr == session.int_addr
+        && fixed.int_port == session.int_port
+        && fixed.peer_addr == session.peer_addr
+        && fixed.peer_port == session.peer_port
+}
+
+/// Removes the session `cell`; `false` if it was refreshed or somebody else is removing it.
+#[inline(always)]
+pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell) -> bool {
+    let seen = cell.last_seen_ns();
+    if seen == 0 || !cell.swap_last_seen(seen, 0) {
+        return false;
+    }
+    let fixed = cell.fixed();
+    let flow = FlowKey {
+        int_addr: fixed.int_addr,
+        peer_addr: fixed.peer_addr,
+        int_port: fixed.int_port,
+        peer_port: fixed.peer_port,
+        proto: key.proto,
+        role: key.role,
+        _pad: [0; 2],
+    };
+    // The index may already lead to a younger session of the same flow.
+    if env.flow(&flow) == Some(*key) {
+        env.remove_flow(&flow);
+    }
+    env.remove_session(key);
+    true
+}

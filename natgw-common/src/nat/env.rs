@@ -1,0 +1,92 @@
+//! What the NAT needs from outside: maps, routes, randomness. The eBPF programs give the kernel's, the tests their own.
+
+use crate::{
+    abi::{
+        Config, DnatKey, DnatTarget, EipEntry, Fip, FlowKey, Session, SessionKey, SessionStat, SnatPool,
+    },
+    nat::Exit,
+    wire::Packet,
+};
+
+/// The outcome of an insertion that must not overwrite (`BPF_NOEXIST`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// The key is ours.
+    Yes,
+    /// Somebody has it already.
+    Exists,
+    /// The map is full.
+    Full,
+}
+
+/// The part of a [`Session`] that never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fixed {
+    /// The internal host.
+    pub int_addr: [u8; 4],
+    /// The peer as the internal host sees it.
+    pub peer_addr: [u8; 4],
+    /// Port of the internal host.
+    pub int_port: [u8; 2],
+    /// Port of the peer as the internal host sees it.
+    pub peer_port: [u8; 2],
+    /// [`crate::abi::Origin`] as stored.
+    pub origin: u8,
+}
+
+/// A session inside its map.
+pub trait SessionCell: Copy {
+    /// When it was last seen; 0 when it is being removed.
+    fn last_seen_ns(self) -> u64;
+    /// Replaces `last_seen_ns` if it still is `old`.
+    fn swap_last_seen(self, old: u64, new: u64) -> bool;
+    /// When it was created.
+    fn created_ns(self) -> u64;
+    /// Its TCP state as stored.
+    fn state(self) -> u32;
+    /// Replaces the state if it still is `old`.
+    fn swap_state(self, old: u32, new: u32) -> bool;
+    /// The rest.
+    fn fixed(self) -> Fixed;
+}
+
+/// The world around the NAT.
+pub trait Env {
+    /// A session in `SESSIONS`.
+    type Cell: SessionCell;
+
+    /// The configuration.
+    fn config(&self) -> &Config;
+    /// Nanoseconds of `CLOCK_MONOTONIC`, coarse; never 0.
+    fn now(&self) -> u64;
+    /// An unpredictable number.
+    fn random(&self) -> u32;
+    /// Which way the kernel would forward `packet`.
+    fn route(&self, packet: &Packet) -> Exit;
+
+    /// Looks up `EIPS`.
+    fn eip(&self, addr: [u8; 4]) -> Option<EipEntry>;
+    /// Looks up `FIP_IN`.
+    fn fip_in(&self, eip: [u8; 4]) -> Option<Fip>;
+    /// Looks up `FIP_OUT`.
+    fn fip_out(&self, pod: [u8; 4]) -> Option<Fip>;
+    /// Looks up `DNAT`.
+    fn dnat(&self, key: &DnatKey) -> Option<DnatTarget>;
+    /// Looks up `SNAT` by longest prefix.
+    fn snat(&self, src: [u8; 4]) -> Option<&SnatPool>;
+
+    /// Looks up `SESSIONS`.
+    fn session(&self, key: &SessionKey) -> Option<Self::Cell>;
+    /// Looks up `FLOWS`.
+    fn flow(&self, key: &FlowKey) -> Option<SessionKey>;
+    /// Claims `key` in `SESSIONS`.
+    fn insert_session(&self, key: &SessionKey, value: &Session) -> Inserted;
+    /// Claims `key` in `FLOWS`.
+    fn insert_flow(&self, key: &FlowKey, value: &SessionKey) -> Inserted;
+    /// Removes from `SESSIONS`.
+    fn remove_session(&self, key: &SessionKey);
+    /// Removes from `FLOWS`.
+    fn remove_flow(&self, key: &FlowKey);
+    /// Counts a session event.
+    fn count(&self, stat: SessionStat);
+}

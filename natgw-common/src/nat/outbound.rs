@@ -1,0 +1,127 @@
+//! Packets of the internal interface.
+
+use super::{
+    Action, Env, Exit, SessionCell, Tuple,
+    claim::{Wanted, may_begin, open_any},
+    hairpin, icmp_error,
+    lifetime::touch,
+    pool::pick,
+};
+use crate::{
+    abi::{ConfigFlags, Counter, DropReason, FipFlags, FlowKey, Origin, SessionKey},
+    tcp_state::Sender,
+    wire::{Fragment, Packet, Transport},
+};
+
+/// What to do with a packet from the VPC.
+#[inline(always)]
+pub fn outbound<E: Env>(env: &E, packet: &Packet, read_inner: impl FnOnce() -> Result<crate::wire::Inner, DropReason>) -> Action {
+    if packet.ip.fragment != Fragment::No {
+        return fragment(env, packet);
+    }
+    if packet.transport == Transport::IcmpError {
+        return match read_inner() {
+            Ok(inner) => icmp_error::outbound(env, packet, inner),
+            Err(reason) => Action::Drop(reason),
+        };
+    }
+    let tuple = Tuple::of(packet);
+    let flow = tuple.flow_key(packet.ip.proto, packet.transport);
+    if let Some((key, origin)) = known(env, &flow, packet.transport) {
+        return leave(packet, &key, origin);
+    }
+    if env.eip(packet.ip.dst).is_some() {
+        return hairpin::dial(env, packet);
+    }
+    new_flow(env, packet, tuple)
+}
+
+/// The live session of an outward packet, now refreshed.
+#[inline(always)]
+fn known<E: Env>(env: &E, flow: &FlowKey, transport: Transport) -> Option<(SessionKey, u8)> {
+    let key = env.flow(flow)?;
+    let cell = env.session(&key)?;
+    let fixed = cell.fixed();
+    // The index and the record are two maps: believe the record.
+    let ours = fixed.int_addr == flow.int_addr
+        && fixed.int_port == flow.int_port
+        && fixed.peer_addr == flow.peer_addr
+        && fixed.peer_port == flow.peer_port;
+    (ours && touch(env, cell, flow.proto, transport, Sender::Internal)).then_some((key, fixed.origin))
+}
+
+/// Sends a packet of the session `key` on its way.
+#[inline(always)]
+pub(super) fn leave(packet: &Packet, key: &SessionKey, origin: u8) -> Action {
+    let to = Tuple::outward(key);
+    let ends_here = packet.ip.ttl <= 1;
+    match Origin::from_u8(origin) {
+        Some(Origin::Hairpin) if ends_here => Action::Drop(DropReason::HairpinTtl),
+        Some(Origin::Hairpin) => Action::Translate { to, count: Counter::HairpinOut, exit: Exit::Internal },
+        // The kernel says "time exceeded" to the sender, with the packet as the sender knows it.
+        _ if ends_here => Action::Pass(Counter::PassKernelAnswers),
+        Some(Origin::Dnat) => Action::Translate { to, count: Counter::DnatOut, exit: Exit::External },
+        Some(Origin::Fip) => Action::Translate { to, count: Counter::FipOut, exit: Exit::External },
+        Some(Origin::Snat) | None => Action::Translate { to, count: Counter::SnatOut, exit: Exit::External },
+    }
+}
+
+#[inline(always)]
+fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Action {
+    if env.route(packet) != Exit::External {
+        return Action::Pass(Counter::PassInternal);
+    }
+    if packet.ip.ttl <= 1 {
+        return Action::Pass(Counter::PassKernelAnswers);
+    }
+    let (ext_addr, origin) = if let Some(fip) = env.fip_out(tuple.src) {
+        // What cannot begin a session still belongs to the pod's own address.
+        if !fip.has(FipFlags::Stateful) || !may_begin(packet.transport) {
+            let to = Tuple { src: fip.addr, ..tuple };
+            return Action::Translate { to, count: Counter::FipOut, exit: Exit::External };
+        }
+        (fip.addr, Origin::Fip)
+    } else if let Some(eip) = env.snat(tuple.src).and_then(|pool| pick(pool, tuple.src, env.config().port_secret)) {
+        (eip, Origin::Snat)
+    } else if env.config().has(ConfigFlags::UnmatchedDrop) {
+        return Action::Drop(DropReason::Unmatched);
+    } else {
+        return Action::Pass(Counter::PassInternal);
+    };
+    if !may_begin(packet.transport) {
+        return Action::Drop(DropReason::NoSession);
+    }
+    let outside = Tuple { src: ext_addr, ..tuple };
+    let mut wanted =
+        Wanted::new(env, tuple, outside, (packet.ip.proto, packet.transport, Sender::Internal), origin);
+    match open_any(env, &mut wanted) {
+        Ok(key) => leave(packet, &key, origin as u8),
+        Err(reason) => Action::Drop(reason),
+    }
+}
+
+/// Fragments can be translated where addresses alone decide.
+#[inline(always)]
+fn fragment<E: Env>(env: &E, packet: &Packet) -> Action {
+    let tuple = Tuple::of(packet);
+    if env.eip(tuple.dst).is_some() {
+        return hairpin::fragment(env, packet);
+    }
+    if env.route(packet) != Exit::External {
+        return Action::Pass(Counter::PassInternal);
+    }
+    if packet.ip.ttl <= 1 {
+        return Action::Pass(Counter::PassKernelAnswers);
+    }
+    if let Some(fip) = env.fip_out(tuple.src) {
+        let to = Tuple { src: fip.addr, ..tuple };
+        return Action::Translate { to, count: Counter::FipOut, exit: Exit::External };
+    }
+    if env.snat(tuple.src).is_some() {
+        return Action::Drop(DropReason::Fragment);
+    }
+    if env.config().has(ConfigFlags::UnmatchedDrop) {
+        return Action::Drop(DropReason::Unmatched);
+    }
+    Action::Pass(Counter::PassInternal)
+}
