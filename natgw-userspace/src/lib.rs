@@ -1,1 +1,5 @@
 //! natgw in user space.
+
+pub mod check;
+pub mod core;
+pub mod source;

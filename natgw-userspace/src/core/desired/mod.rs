@@ -1,0 +1,86 @@
+//! What the maps should hold: a pure function of the set of objects.
+//!
+//! Only objects of the given gateway count; a rule belongs to the gateway of its EIP. Objects that want the same thing
+//! are ordered by age ([`Object::seniority`]): the oldest gets it, the others get a diagnostic that names it. An object
+//! with an error never keeps another from being programmed, and is never a rival of one that is right.
+
+mod dnat;
+mod eips;
+mod fields;
+mod fips;
+mod routes;
+mod snat;
+
+use std::collections::BTreeMap;
+
+use natgw_common::abi::{DnatKey, DnatTarget, EipEntry, Fip, SnatKey, SnatPool};
+use serde::Serialize;
+
+pub use super::{
+    cidr::Ipv4Cidr,
+    diagnostic::{Diagnostic, Location, Position, Reason, Severity},
+};
+use super::{index::Index, objects::ObjectKey};
+
+/// Entries of the rule maps and routes of one gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DesiredState {
+    /// `EIPS`: address to what it carries.
+    pub eips: BTreeMap<[u8; 4], EipEntry>,
+    /// `FIP_IN`: EIP to pod.
+    pub fip_in: BTreeMap<[u8; 4], Fip>,
+    /// `FIP_OUT`: pod to EIP.
+    pub fip_out: BTreeMap<[u8; 4], Fip>,
+    /// `DNAT`.
+    pub dnat: BTreeMap<DnatKey, DnatTarget>,
+    /// `SNAT`.
+    pub snat: BTreeMap<SnatKey, SnatPool>,
+    /// Routes on the internal interface.
+    pub routes: BTreeMap<Ipv4Cidr, NextHop>,
+    /// Which object an entry comes from, for messages and `natgw rules`.
+    pub owners: BTreeMap<Entry, ObjectKey>,
+}
+
+/// Where a route points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum NextHop {
+    /// This address.
+    Addr([u8; 4]),
+    /// The gateway of the internal interface's subnet (`nextHopIP: gateway`).
+    SubnetGateway,
+}
+
+/// Names one programmed thing in [`DesiredState::owners`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Entry {
+    /// An elastic IP.
+    Eip([u8; 4]),
+    /// The floating IP of an EIP: its `FIP_IN` entry, and `FIP_OUT` when that one names this EIP.
+    Fip([u8; 4]),
+    /// A port mapping.
+    Dnat(DnatKey),
+    /// One EIP of a source network's pool.
+    Snat {
+        /// The source network.
+        cidr: SnatKey,
+        /// The elastic IP.
+        eip: [u8; 4],
+    },
+    /// A route.
+    Route(Ipv4Cidr),
+}
+
+impl DesiredState {
+    /// What `gateway` should do according to `index`, and everything that is wrong with its objects, sorted by object.
+    #[must_use]
+    pub fn build(index: &Index, gateway: &str) -> (Self, Vec<Diagnostic>) {
+        let _ = (index, gateway);
+        todo!()
+    }
+
+    /// The object that `entry` comes from.
+    #[must_use]
+    pub fn owner(&self, entry: &Entry) -> Option<&ObjectKey> {
+        self.owners.get(entry)
+    }
+}

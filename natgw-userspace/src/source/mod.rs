@@ -1,0 +1,4 @@
+//! Where objects come from.
+#![forbid(unsafe_code)]
+
+pub mod manifests;
