@@ -1,1 +1,21 @@
-//! The harness of the integration layers.
+//! The harness of the integration layers: real kernel, real packets, real namespaces.
+//!
+//! A test builds a [`Topology`] (namespaces and links), gives its gateway namespace a [`Gateway`] (a bpffs, a
+//! directory of manifests), starts the real `natgw` binary as a [`Daemon`] and sends packets. Everything is named
+//! after the test's process, removed by `Drop`, and swept by the next run when a process died before that.
+
+pub mod command;
+pub mod daemon;
+pub mod gateway;
+pub mod logs;
+pub mod netns;
+pub mod rules;
+pub mod scratch;
+pub mod topology;
+
+pub use daemon::Daemon;
+pub use gateway::Gateway;
+pub use netns::Netns;
+pub use rules::{Proto, Rules};
+pub use scratch::Scratch;
+pub use topology::{External, Topology};

@@ -1,0 +1,150 @@
+//! A gateway's places: its bpffs, its manifests, its namespace. Outlives the daemons that run in it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use crate::{Daemon, Netns, Rules, Scratch, command, rules::GATEWAY};
+
+/// Path of the `natgw` binary: `NATGW_BIN`, else the one cargo has built beside this test.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn natgw_binary() -> PathBuf {
+    if let Some(path) = env::var_os("NATGW_BIN") {
+        return path.into();
+    }
+    let exe = env::current_exe().expect("a process knows its own path");
+    // target/<profile>/deps/<test> or target/<profile>/natgw-demo
+    let found = exe.ancestors().skip(1).take(2).map(|dir| dir.join("natgw")).find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("no `natgw` beside {}: run `cargo xtask build`, or set NATGW_BIN to the binary", exe.display())
+    })
+}
+
+/// Where one gateway's daemons run and what they share. Dropping it detaches the data plane.
+#[derive(Debug)]
+pub struct Gateway {
+    scratch: Scratch,
+    netns: PathBuf,
+    netns_name: String,
+    args: Vec<String>,
+}
+
+impl Gateway {
+    /// A gateway inside `netns`, without any rule yet.
+    #[must_use]
+    pub fn new(netns: &Netns) -> Self {
+        let scratch = Scratch::new();
+        Self { scratch, netns: netns.path(), netns_name: netns.name().to_owned(), args: Vec::new() }
+    }
+
+    /// Adds arguments of `natgw run` for every daemon started from now on.
+    #[must_use]
+    pub fn with_args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Writes `rules` as the gateway's manifests (a running daemon follows).
+    pub fn write(&self, rules: &Rules) {
+        rules.write(&self.manifests());
+    }
+
+    /// Starts a daemon and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    pub fn start(&self) -> Daemon {
+        let mut daemon = self.spawn();
+        daemon.wait_ready();
+        daemon
+    }
+
+    /// Starts a daemon and does not wait.
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    #[must_use]
+    pub fn spawn(&self) -> Daemon {
+        self.spawn_binary(&natgw_binary(), &[])
+    }
+
+    /// Starts a daemon from `binary` with further arguments and does not wait.
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    #[must_use]
+    pub fn spawn_binary(&self, binary: &Path, more: &[&str]) -> Daemon {
+        let mut args = vec![
+            "run".to_owned(),
+            "--gateway".to_owned(),
+            GATEWAY.to_owned(),
+            "--manifests".to_owned(),
+            self.manifests().display().to_string(),
+            "--bpffs".to_owned(),
+            self.bpffs().display().to_string(),
+            "--netns".to_owned(),
+            self.netns.display().to_string(),
+            "--log-format".to_owned(),
+            "json".to_owned(),
+        ];
+        args.extend(self.args.iter().cloned());
+        args.extend(more.iter().map(ToString::to_string));
+        Daemon::spawn(binary, &args, self.scratch.dir())
+    }
+
+    /// Runs `natgw <args> --gateway .. --bpffs ..` and returns what came of it.
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    #[must_use]
+    pub fn natgw(&self, args: &[&str]) -> Output {
+        let bpffs = self.bpffs().display().to_string();
+        let args = [args, &["--gateway", GATEWAY, "--bpffs", &bpffs]].concat();
+        command::output(&natgw_binary().display().to_string(), &args)
+    }
+
+    /// The directory of the pins: `<bpffs>/natgw/<gateway>`.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.bpffs().join("natgw").join(GATEWAY)
+    }
+
+    /// The mount point of its bpffs.
+    #[must_use]
+    pub fn bpffs(&self) -> PathBuf {
+        self.scratch.bpffs()
+    }
+
+    /// The directory of its manifests.
+    #[must_use]
+    pub fn manifests(&self) -> PathBuf {
+        self.scratch.manifests()
+    }
+
+    /// A directory of its own for anything else.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.scratch.dir()
+    }
+
+    /// The name of its namespace.
+    #[must_use]
+    pub fn netns_name(&self) -> &str {
+        &self.netns_name
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.pins().exists() {
+            // What it does not remove goes with the bpffs' unmount and the namespace.
+            let _ = self.natgw(&["detach", "--netns", &self.netns.display().to_string()]);
+        }
+    }
+}
