@@ -1,0 +1,115 @@
+//! `cargo xtask build-ebpf`: natgw-ebpf for `bpfel-unknown-none`, verified and put where user space embeds it.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    cargo, object,
+    toolchain::{self, Toolchain},
+    workspace::Workspace,
+};
+
+const TARGET: &str = "bpfel-unknown-none";
+
+/// Options of `cargo xtask build-ebpf`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Accept an object in which programs are missing.
+    #[arg(long)]
+    partial: bool,
+}
+
+/// Builds the object; cargo decides whether anything has to be compiled.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let toolchain = toolchain::require(workspace)?;
+    compile(workspace, &toolchain)?;
+    let built = workspace.ebpf_target_dir().join(TARGET).join("release/natgw");
+    let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
+    let parsed = object::parse(&bytes).with_context(|| format!("{} is damaged", built.display()))?;
+    if !args.partial {
+        object::verify(&parsed)?;
+    }
+    let changed = publish(&bytes, &workspace.object())?;
+    println!(
+        "{}: {} bytes, {} programs, rustc {} (LLVM {}){}",
+        workspace.display(&workspace.object()),
+        bytes.len(),
+        parsed.functions.iter().filter(|name| object::PROGRAMS.contains(&name.as_str())).count(),
+        toolchain.version,
+        toolchain.llvm,
+        if changed { "" } else { ", unchanged" },
+    );
+    Ok(())
+}
+
+fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let linker = workspace.tools().join("bin/bpf-linker");
+    let flags = rustflags(&linker, &path_prefixes(workspace, toolchain));
+    let mut command = cargo::command(toolchain.cargo(), workspace.root());
+    command
+        .env("RUSTC", toolchain.rustc())
+        .env("RUSTC_BOOTSTRAP", "1") // allows `-Z` on a stable compiler
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        // The release profile of the workspace is that of natgw. bpf-linker links and optimises the programs as a
+        // whole, so rustc's own LTO would only be done twice.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
+        .args(["build", "--release", "--locked", "--package", "natgw-ebpf", "--target", TARGET])
+        .args(["-Z", "build-std=core", "--target-dir"])
+        .arg(workspace.ebpf_target_dir());
+    cargo::run(&mut command).context("cannot build the eBPF programs")
+}
+
+/// Flags of every crate of the programs. rustc passes the cpu on to bpf-linker, which refuses it twice.
+fn rustflags(linker: &Path, prefixes: &[(PathBuf, &str)]) -> Vec<String> {
+    let mut flags = vec![
+        "--cfg".to_owned(),
+        format!("bpf_target_arch=\"{}\"", env::consts::ARCH),
+        format!("-Clinker={}", linker.display()),
+        "-Clink-arg=--btf".to_owned(),
+        "-Cdebuginfo=2".to_owned(),
+        "-Ctarget-cpu=v3".to_owned(),
+    ];
+    flags.extend(prefixes.iter().map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())));
+    flags
+}
+
+/// Directories of this machine and what stands for them in the object: two checkouts give the same bytes.
+/// rustc takes the last prefix that matches, so longer ones follow shorter ones.
+fn path_prefixes(workspace: &Workspace, toolchain: &Toolchain) -> Vec<(PathBuf, &'static str)> {
+    let cargo_home = env::var_os("CARGO_HOME").or_else(|| {
+        env::var_os("HOME").map(|home| {
+            let mut home = home;
+            home.push("/.cargo");
+            home
+        })
+    });
+    let mut prefixes = vec![(workspace.root().to_owned(), "/natgw")];
+    prefixes.extend(cargo_home.map(|home: OsString| (PathBuf::from(home), "/cargo")));
+    let source = toolchain.source();
+    // Debian links the source into the sysroot from /usr/src.
+    prefixes.extend(source.canonicalize().ok().map(|real| (real, "/rustc")));
+    prefixes.push((source, "/rustc"));
+    prefixes
+}
+
+/// Writes the object only when its bytes changed, so that user space is not rebuilt for nothing.
+fn publish(bytes: &[u8], to: &Path) -> Result<bool> {
+    if fs::read(to).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    let dir = to.parent().context("the object has no directory")?;
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    // Renamed into place: a build of user space beside this one never embeds half an object.
+    let partial = to.with_extension("o.partial");
+    fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
+    fs::rename(&partial, to).with_context(|| format!("cannot write {}", to.display()))?;
+    Ok(true)
+}

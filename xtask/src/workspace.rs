@@ -1,0 +1,61 @@
+//! Where things are in the checkout. Every path that a command reads or writes is named here.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The checkout that `cargo xtask` was started in.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the checkout. Cargo sets `CARGO_MANIFEST_DIR` for `cargo run`; a copied binary uses the working directory.
+    pub(crate) fn find() -> Result<Self> {
+        let root = match env::var_os("CARGO_MANIFEST_DIR") {
+            Some(xtask) => PathBuf::from(xtask).join(".."),
+            None => env::current_dir().context("cannot read the working directory")?,
+        };
+        let root = root.canonicalize().with_context(|| format!("cannot resolve {}", root.display()))?;
+        ensure!(
+            root.join("natgw-ebpf/Cargo.toml").is_file(),
+            "{} is not a natgw checkout: run `cargo xtask` inside one",
+            root.display()
+        );
+        Ok(Self { root })
+    }
+
+    /// A workspace at `root`, unchecked.
+    #[cfg(test)]
+    pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Cargo's own target directory is not used for the programs: two toolchains in one would rebuild each other.
+    pub(crate) fn ebpf_target_dir(&self) -> PathBuf {
+        self.root.join("target/ebpf")
+    }
+
+    /// The object that natgw-userspace/build.rs embeds.
+    pub(crate) fn object(&self) -> PathBuf {
+        self.root.join("target/bpf/natgw.o")
+    }
+
+    /// `cargo install --root` of tools that belong to this checkout.
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.root.join("target/tools")
+    }
+
+    /// A path as a person in the checkout would type it.
+    pub(crate) fn display<'a>(&self, path: &'a Path) -> std::path::Display<'a> {
+        path.strip_prefix(&self.root).unwrap_or(path).display()
+    }
+}
