@@ -2,4 +2,5 @@
 
 pub mod check;
 pub mod core;
+pub mod net;
 pub mod source;
