@@ -2,5 +2,7 @@
 
 pub mod check;
 pub mod core;
+pub mod datapath;
 pub mod net;
+pub mod preflight;
 pub mod source;

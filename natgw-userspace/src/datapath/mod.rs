@@ -1,0 +1,26 @@
+//! The data path as the kernel holds it: pinned maps, programs, attachments.
+//!
+//! Everything that survives the daemon lives below `<bpffs>/natgw/<gateway>` ([`GatewayPaths`]). One process writes
+//! there, the holder of the [`Lock`]. [`Datapath::load`] adopts or creates the maps and loads the programs,
+//! [`Datapath::attach`] puts them on an interface, [`Maps`] reads and writes the maps (also without a daemon),
+//! [`Sweeper`] removes sessions, [`detach`] removes everything.
+
+pub mod abi_check;
+pub mod attach;
+mod clsact;
+pub mod detach;
+pub mod loader;
+pub mod lock;
+pub mod maps;
+pub mod pins;
+mod raw;
+pub mod sessions;
+pub mod sweep;
+
+pub use attach::{AttachError, AttachMode, Attached, Attachment, Hook, Mechanism, Outcome, Side, attachments};
+pub use detach::{DetachError, DetachReport, detach};
+pub use loader::{Datapath, LoadError, LoadOptions, LoadReport, ProgramReport};
+pub use lock::{Holder, Lock, LockError};
+pub use maps::{Counters, Maps, MapsError};
+pub use pins::{GatewayPaths, PinError};
+pub use sweep::{SweepError, SweepReport, Sweeper};
