@@ -11,3 +11,6 @@ pub mod diagnostic;
 pub mod index;
 pub mod objects;
 pub mod plan;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,1 +1,174 @@
-//! eips
+//! Elastic IPs: which ones are this gateway's, and what a rule that names one gets.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use natgw_common::abi::EipEntry;
+
+use super::{
+    DesiredState, Entry, Reason, by_seniority,
+    fields::{Problem, Report, address, precedence},
+};
+use crate::core::{
+    index::Index,
+    objects::{IptablesEipSpec, Kind, Object, ObjectKey, Spec},
+};
+
+/// What became of an `IptablesEIP`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// This gateway carries it.
+    Programmed([u8; 4]),
+    /// It belongs to this gateway, or to none, and has an error of its own.
+    Refused,
+    /// It belongs to another gateway.
+    Elsewhere,
+}
+
+/// The EIP that a rule names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RuleEip {
+    /// This address.
+    Programmed([u8; 4]),
+    /// It cannot be used; this has been said.
+    Unusable,
+    /// Not this gateway's rule: nothing is said.
+    Elsewhere,
+}
+
+/// Every `IptablesEIP` by name.
+#[derive(Debug)]
+pub(super) struct Eips<'a> {
+    standing: BTreeMap<&'a str, Standing>,
+}
+
+impl<'a> Eips<'a> {
+    /// Fills `state.eips` (without flags).
+    pub(super) fn build(index: &'a Index, gateway: &str, state: &mut DesiredState, report: &mut Report) -> Self {
+        let mut standing = BTreeMap::new();
+        for object in by_seniority(index, Kind::IptablesEip) {
+            let Spec::IptablesEip(spec) = &object.spec else { continue };
+            standing.insert(object.key.name.as_str(), judge(index, gateway, object, spec, state, report));
+        }
+        warn_of_twins_elsewhere(index, gateway, state, report);
+        Self { standing }
+    }
+
+    /// The EIP named by `spec.eip` of `rule`.
+    pub(super) fn of_rule(&self, rule: &Object, eip: Option<&str>, report: &mut Report) -> RuleEip {
+        let Some(name) =
+            report.required(rule, "spec.eip", eip, "the name of an IptablesEIP", |name| Ok(name.to_owned()))
+        else {
+            return RuleEip::Unusable;
+        };
+        let problem = match self.standing.get(name.as_str()) {
+            Some(Standing::Programmed(addr)) => return RuleEip::Programmed(*addr),
+            Some(Standing::Elsewhere) => return RuleEip::Elsewhere,
+            Some(Standing::Refused) => Problem::new(
+                Reason::EipNotProgrammed,
+                format!("IptablesEIP `{name}` has an error of its own"),
+                format!("repair IptablesEIP `{name}`"),
+            ),
+            None => Problem::new(
+                Reason::EipMissing,
+                format!("there is no IptablesEIP `{name}`"),
+                "create it, or name one that exists",
+            ),
+        };
+        report.error(&rule.key, "spec.eip", problem);
+        RuleEip::Unusable
+    }
+}
+
+fn judge(
+    index: &Index,
+    gateway: &str,
+    object: &Object,
+    spec: &IptablesEipSpec,
+    state: &mut DesiredState,
+    report: &mut Report,
+) -> Standing {
+    let owner =
+        report.required(object, "spec.natGwDp", spec.nat_gw_dp.as_deref(), "the name of a VpcNatGateway", |name| {
+            Ok(name.to_owned())
+        });
+    match owner {
+        None => return Standing::Refused,
+        Some(name) if name != gateway => return Standing::Elsewhere,
+        Some(_) => {}
+    }
+    let Some(raw) = &spec.v4ip else {
+        report.error(&object.key, "spec.v4ip", no_address(spec));
+        return Standing::Refused;
+    };
+    let addr = match address(raw) {
+        Ok(addr) => addr,
+        Err(problem) => {
+            report.error(&object.key, "spec.v4ip", problem);
+            return Standing::Refused;
+        }
+    };
+    if let Some(first) = state.owner(&Entry::Eip(addr)).and_then(|key| index.get(key)) {
+        let problem = Problem::new(
+            Reason::DuplicateAddress,
+            format!("`{raw}` is the address of IptablesEIP `{}`, which {}", first.key.name, precedence(first, object)),
+            "give this EIP another address, or delete one of the two",
+        );
+        report.error(&object.key, "spec.v4ip", problem);
+        return Standing::Refused;
+    }
+    if let Some(v6ip) = &spec.v6ip {
+        let problem = Problem::new(
+            Reason::Unsupported,
+            format!("`{v6ip}` is not configured: IPv4 only"),
+            "remove it, or ignore this",
+        );
+        report.warning(&object.key, "spec.v6ip", problem);
+    }
+    if let Some(policy) = &spec.qos_policy {
+        report.warning(&object.key, "spec.qosPolicy", no_qos(policy));
+    }
+    state.eips.insert(addr, EipEntry { flags: 0 });
+    state.owners.insert(Entry::Eip(addr), object.key.clone());
+    Standing::Programmed(addr)
+}
+
+fn no_address(spec: &IptablesEipSpec) -> Problem {
+    if let Some(v6ip) = &spec.v6ip {
+        return Problem::new(
+            Reason::Unsupported,
+            format!("not set, and `{v6ip}` in spec.v6ip is IPv6, which is not translated"),
+            "set spec.v4ip",
+        );
+    }
+    Problem::new(
+        Reason::MissingField,
+        "not set, and there is no controller behind these objects that would choose an address",
+        "set it to a free address of the external subnet",
+    )
+}
+
+/// The warning for a bandwidth policy.
+pub(super) fn no_qos(policy: &str) -> Problem {
+    Problem::new(Reason::Unsupported, format!("QoSPolicy `{policy}` is not enforced"), "remove it, or ignore this")
+}
+
+/// Two gateways with one address is a mistake of the whole, but never a reason to stop a gateway that works.
+fn warn_of_twins_elsewhere(index: &Index, gateway: &str, state: &DesiredState, report: &mut Report) {
+    for object in by_seniority(index, Kind::IptablesEip) {
+        let Spec::IptablesEip(IptablesEipSpec { v4ip: Some(raw), nat_gw_dp: Some(other), .. }) = &object.spec else {
+            continue;
+        };
+        let twin = address(raw).ok().filter(|_| other != gateway).and_then(|addr| {
+            let ours: &ObjectKey = state.owner(&Entry::Eip(addr))?;
+            Some((ours, Ipv4Addr::from(addr)))
+        });
+        if let Some((ours, addr)) = twin {
+            let problem = Problem::new(
+                Reason::DuplicateAddress,
+                format!("`{addr}` is also the address of IptablesEIP `{}` on gateway `{other}`", object.key.name),
+                "give one of the two another address, unless the two external networks are separate",
+            );
+            report.warning(ours, "spec.v4ip", problem);
+        }
+    }
+}

@@ -13,14 +13,18 @@ mod snat;
 
 use std::collections::BTreeMap;
 
-use natgw_common::abi::{DnatKey, DnatTarget, EipEntry, Fip, SnatKey, SnatPool};
+use natgw_common::abi::{DnatKey, DnatTarget, EipEntry, EipFlags, Fip, SnatKey, SnatPool};
 use serde::Serialize;
 
+use self::{eips::Eips, fields::Report};
 pub use super::{
     cidr::Ipv4Cidr,
     diagnostic::{Diagnostic, Location, Position, Reason, Severity},
 };
-use super::{index::Index, objects::ObjectKey};
+use super::{
+    index::Index,
+    objects::{Kind, Object, ObjectKey},
+};
 
 /// Entries of the rule maps and routes of one gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,8 +78,21 @@ impl DesiredState {
     /// What `gateway` should do according to `index`, and everything that is wrong with its objects, sorted by object.
     #[must_use]
     pub fn build(index: &Index, gateway: &str) -> (Self, Vec<Diagnostic>) {
-        let _ = (index, gateway);
-        todo!()
+        let mut state = Self::default();
+        let mut report = Report::default();
+        let eips = Eips::build(index, gateway, &mut state, &mut report);
+        fips::build(index, &eips, &mut state, &mut report);
+        dnat::build(index, &eips, &mut state, &mut report);
+        snat::build(index, &eips, &mut state, &mut report);
+        fips::mark_stateful(&mut state);
+        routes::build(index, gateway, &mut state, &mut report);
+        (state, report.finish())
+    }
+
+    fn flag(&mut self, eip: [u8; 4], flag: EipFlags) {
+        if let Some(entry) = self.eips.get_mut(&eip) {
+            entry.flags |= flag as u32;
+        }
     }
 
     /// The object that `entry` comes from.
@@ -84,3 +101,13 @@ impl DesiredState {
         self.owners.get(entry)
     }
 }
+
+/// The objects of `kind`, the one with precedence first.
+fn by_seniority(index: &Index, kind: Kind) -> Vec<&Object> {
+    let mut objects: Vec<_> = index.of_kind(kind).collect();
+    objects.sort_by_key(|object| object.seniority());
+    objects
+}
+
+#[cfg(test)]
+mod tests;
