@@ -22,6 +22,7 @@ pub fn output(program: &str, args: &[&str]) -> Output {
 ///
 /// # Panics
 /// When it cannot be started or fails.
+#[expect(clippy::must_use_candidate, reason = "often run for its effect")]
 pub fn run(program: &str, args: &[&str]) -> String {
     let output = output(program, args);
     assert!(
@@ -35,6 +36,31 @@ pub fn run(program: &str, args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Runs `program` with `input` as its standard input.
+///
+/// # Panics
+/// When it cannot be started or fails.
+pub fn feed(program: &str, args: &[&str], input: &str) {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start `{program}`: {error} (the test layers need it installed)"));
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    // A program that fails early closes its input; its message is shown below.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().expect("a child can be waited for");
+    assert!(
+        output.status.success(),
+        "`{program} {}` failed: {}\n{input}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}
+
 /// Feeds `lines` to `ip -batch`, in the namespace `netns` or, without one, in the calling thread's.
 ///
 /// # Panics
@@ -43,25 +69,9 @@ pub fn ip_batch(netns: Option<&str>, lines: &[String]) {
     if lines.is_empty() {
         return;
     }
-    let mut command = Command::new("ip");
-    if let Some(name) = netns {
-        command.args(["-n", name]);
+    let input = lines.join("\n") + "\n";
+    match netns {
+        Some(name) => feed("ip", &["-n", name, "-batch", "-"], &input),
+        None => feed("ip", &["-batch", "-"], &input),
     }
-    let mut child = command
-        .args(["-batch", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("iproute2 is installed");
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin.write_all((lines.join("\n") + "\n").as_bytes()).expect("`ip -batch` reads its standard input");
-    drop(stdin);
-    let output = child.wait_with_output().expect("`ip -batch` ends");
-    assert!(
-        output.status.success(),
-        "`ip -batch` in {netns:?} failed: {}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        lines.join("\n"),
-    );
 }

@@ -94,6 +94,7 @@ impl Daemon {
     ///
     /// # Panics
     /// When it does not come; the message shows the log.
+    #[expect(clippy::must_use_candidate, reason = "waiting is the effect")]
     pub fn wait_message(&self, mark: usize, message: &str) -> LogLine {
         self.wait_line(mark, message, |line| line.message() == message)
     }

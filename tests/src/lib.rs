@@ -4,17 +4,28 @@
 //! directory of manifests), starts the real `natgw` binary as a [`Daemon`] and sends packets. Everything is named
 //! after the test's process, removed by `Drop`, and swept by the next run when a process died before that.
 
+pub mod capture;
 pub mod command;
+pub mod craft;
 pub mod daemon;
 pub mod gateway;
+pub mod lab;
 pub mod logs;
 pub mod netns;
+pub mod oracle;
+pub mod packet;
+pub mod payload;
+pub mod probe;
 pub mod rules;
 pub mod scratch;
+pub mod snmp;
+pub mod tcp;
 pub mod topology;
+pub mod trace;
 
 pub use daemon::Daemon;
 pub use gateway::Gateway;
+pub use lab::Lab;
 pub use netns::Netns;
 pub use rules::{Proto, Rules};
 pub use scratch::Scratch;

@@ -94,7 +94,7 @@ impl Logs {
     /// The log as text, for messages.
     #[must_use]
     pub fn text(&self) -> String {
-        self.lock().lines.iter().map(|line| format!("  | {}\n", line.text)).collect()
+        self.lock().lines.iter().flat_map(|line| ["  | ", &line.text, "\n"]).collect()
     }
 
     /// Waits for a line at or after `mark` that `wanted` picks; `None` when the time is over or the daemon has closed

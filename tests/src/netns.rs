@@ -8,10 +8,13 @@ use std::{
     panic,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use nix::{
+    ifaddrs::getifaddrs,
     mount::{MntFlags, MsFlags, mount, umount2},
+    net::if_::InterfaceFlags,
     sched::{CloneFlags, setns, unshare},
 };
 
@@ -112,6 +115,7 @@ impl Netns {
     ///
     /// # Panics
     /// When it fails.
+    #[expect(clippy::must_use_candidate, reason = "often run for its effect")]
     pub fn command(&self, program: &str, args: &[&str]) -> String {
         self.run(|| command::run(program, args))
     }
@@ -122,6 +126,27 @@ impl Netns {
     /// When one fails.
     pub fn ip(&self, lines: &[String]) {
         command::ip_batch(Some(&self.name), lines);
+    }
+
+    /// Waits until every interface that is up is also running (`IFF_RUNNING`: carrier and queues are there).
+    ///
+    /// # Panics
+    /// When one does not get there.
+    pub fn wait_links(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let waiting = self.run(|| {
+                let addresses = getifaddrs().expect("interfaces can be listed");
+                addresses
+                    .filter(|one| one.flags.contains(InterfaceFlags::IFF_UP))
+                    .filter(|one| !one.flags.contains(InterfaceFlags::IFF_RUNNING))
+                    .map(|one| one.interface_name)
+                    .next()
+            });
+            let Some(name) = waiting else { return };
+            assert!(Instant::now() < deadline, "the link {name} of {} does not come up", self.name);
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sets `/proc/sys/<key>` inside.

@@ -194,6 +194,7 @@ impl Topology {
             topology.plug_external();
         }
         topology.set_offloads();
+        topology.wait_links();
         topology
     }
 
@@ -359,6 +360,27 @@ impl Topology {
         }
         if matches!(self.builder.external, External::Macvlan | External::Vlan) {
             self.ext.ip(&["link del nic".into()]);
+        }
+    }
+
+    /// Waits until every link of the network carries packets. The kernel brings a link up in the background: until
+    /// then a new interface silently drops what it is given, which a probe would count as lost.
+    ///
+    /// # Panics
+    /// When one stays down.
+    pub fn wait_links(&self) {
+        for ns in [
+            &self.client,
+            &self.pod2,
+            &self.far,
+            &self.vpc,
+            &self.gw,
+            &self.ext,
+            &self.server,
+            &self.router,
+            &self.server2,
+        ] {
+            ns.wait_links();
         }
     }
 

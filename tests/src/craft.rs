@@ -1,0 +1,95 @@
+//! Packets that no well-behaved host would send, written with etherparse and sent raw.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use etherparse::{Icmpv4Type, PacketBuilder};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::{Netns, packet};
+
+/// An ICMP error from `source` to `destination` about the packet that begins with `inner`.
+///
+/// # Panics
+/// Never: a `Vec` takes what is written.
+#[must_use]
+pub fn icmp_error(source: Ipv4Addr, destination: Ipv4Addr, kind: Icmpv4Type, inner: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ipv4(source.octets(), destination.octets(), 64)
+        .icmpv4(kind)
+        .write(&mut bytes, inner)
+        .expect("a Vec takes it");
+    bytes
+}
+
+/// A UDP datagram.
+///
+/// # Panics
+/// Never: a `Vec` takes what is written.
+#[must_use]
+pub fn udp(source: SocketAddrV4, destination: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64)
+        .udp(source.port(), destination.port())
+        .write(&mut bytes, payload)
+        .expect("a Vec takes it");
+    bytes
+}
+
+/// The same datagram with its checksum left out, as RFC 768 allows.
+#[must_use]
+pub fn udp_without_checksum(source: SocketAddrV4, destination: SocketAddrV4, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = udp(source, destination, payload);
+    bytes[26..28].fill(0);
+    bytes
+}
+
+/// A TCP segment with these flags and no payload.
+///
+/// # Panics
+/// Never: a `Vec` takes what is written.
+#[must_use]
+pub fn tcp(source: SocketAddrV4, destination: SocketAddrV4, flags: &str, sequence: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut builder = PacketBuilder::ipv4(source.ip().octets(), destination.ip().octets(), 64).tcp(
+        source.port(),
+        destination.port(),
+        sequence,
+        1024,
+    );
+    for flag in flags.chars() {
+        builder = match flag {
+            'S' => builder.syn(),
+            'F' => builder.fin(),
+            'R' => builder.rst(),
+            'A' => builder.ack(1),
+            other => panic!("no TCP flag {other:?}"),
+        };
+    }
+    builder.write(&mut bytes, &[]).expect("a Vec takes it");
+    bytes
+}
+
+/// Changes the time to live of a crafted packet and keeps its header checksum right.
+#[must_use]
+pub fn with_ttl(mut bytes: Vec<u8>, ttl: u8) -> Vec<u8> {
+    bytes[8] = ttl;
+    bytes[10..12].fill(0);
+    let checksum = packet::checksum(&[&bytes[..20]]);
+    bytes[10..12].copy_from_slice(&checksum.to_be_bytes());
+    bytes
+}
+
+/// Sends a whole IPv4 packet from `ns`. The kernel fills nothing in that is not zero.
+///
+/// # Panics
+/// When it cannot be sent.
+pub fn send(ns: &Netns, packet: &[u8]) {
+    let destination = Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]);
+    ns.run(|| {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
+            .expect("root may open raw sockets");
+        socket
+            .send_to(packet, &SockAddr::from(SocketAddrV4::new(destination, 0)))
+            .unwrap_or_else(|error| panic!("cannot send to {destination}: {error}"));
+    });
+}

@@ -1,0 +1,84 @@
+//! What most tests start from: a network, and a gateway in it that translates by some rules.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{Daemon, Gateway, Rules, Topology, oracle};
+
+/// A [`Topology`] whose gateway runs.
+#[derive(Debug)]
+pub struct Lab {
+    // In the order of their end: the process, what it left in the kernel, the namespaces.
+    daemon: Option<Daemon>,
+    /// The gateway's places.
+    pub gateway: Gateway,
+    /// The network.
+    pub net: Topology,
+    rules: Mutex<Rules>,
+}
+
+impl Lab {
+    /// The plain network with `rules` in force.
+    #[must_use]
+    pub fn new(rules: &Rules) -> Self {
+        Self::on(Topology::new(), rules, &[])
+    }
+
+    /// `net` with `rules` in force, the daemon started with further arguments.
+    #[must_use]
+    pub fn on(net: Topology, rules: &Rules, args: &[&str]) -> Self {
+        let gateway = Gateway::new(&net.gw).with_args(args);
+        gateway.write(rules);
+        if oracle::selected() {
+            oracle::apply(&net.gw, &[], rules.rules());
+            return Self { daemon: None, gateway, net, rules: Mutex::new(rules.clone()) };
+        }
+        let daemon = gateway.start();
+        Self { daemon: Some(daemon), gateway, net, rules: Mutex::new(rules.clone()) }
+    }
+
+    /// Replaces the rules and waits until they are in force.
+    pub fn apply(&self, rules: &Rules) {
+        let old = std::mem::replace(&mut *self.rules.lock().unwrap_or_else(PoisonError::into_inner), rules.clone());
+        let Some(daemon) = &self.daemon else {
+            self.gateway.write(rules);
+            oracle::apply(&self.net.gw, old.rules(), rules.rules());
+            return;
+        };
+        let mark = daemon.logs().mark();
+        self.gateway.write(rules);
+        daemon.wait_message(mark, "reconciled");
+    }
+
+    /// The running daemon.
+    ///
+    /// # Panics
+    /// When the test runs against iptables.
+    #[must_use]
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("natgw runs (this test has no meaning with iptables)")
+    }
+
+    /// The running daemon, to be killed.
+    ///
+    /// # Panics
+    /// When the test runs against iptables.
+    #[must_use]
+    pub fn daemon_mut(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("natgw runs (this test has no meaning with iptables)")
+    }
+
+    /// Puts a new daemon in the place of the old one, which is killed if it still runs.
+    pub fn replace_daemon(&mut self, daemon: Daemon) {
+        self.daemon = Some(daemon);
+    }
+}
+
+/// The elastic IPs of the tests.
+pub const EIP1: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// The second one.
+pub const EIP2: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 11);
+/// The third one.
+pub const EIP3: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 12);
