@@ -1,24 +1,63 @@
-//! Loading.
+//! Loading: adopt or create the maps, verify the programs, pin what must outlive the daemon.
+//!
+//! The order, and what a kill between any two steps leaves:
+//! 1. directories: an empty tree, which the next start finds and fills;
+//! 2. comparison of every pin with this build's layouts ([`super::abi_check`]); a refusal changes nothing;
+//! 3. aya creates the maps that are not pinned and pins each at once: some maps of the right layout and no ABI record,
+//!    which the next start adopts as an interrupted first start;
+//! 4. the programs are verified: they belong to this process only and vanish with it. Until here nothing that is
+//!    attached has been touched, so a program this kernel refuses costs nothing;
+//! 5. `natgw_sweep` is pinned under a temporary name and renamed over the old pin: a temporary name, removed next time;
+//! 6. the ABI record is written if it was not: from now on a missing pin is known to have been there once.
+//!
+//! Attaching comes later ([`super::attach`]), when the interfaces are there.
 
-use std::{io, time::Duration};
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    pin::PinError as AyaPinError,
+    programs::{ProgramError, SchedClassifier},
+};
+use natgw_common::abi::{MAPS, map, program};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{lock::Lock, maps::Maps, pins::GatewayPaths, sweep::Sweeper};
+use super::{
+    abi_check::{self, AbiError},
+    lock::Lock,
+    maps::{self, Maps, MapsError},
+    pins::{GatewayPaths, PinError},
+    sweep::{SweepError, Sweeper},
+};
+
+/// The object that `cargo xtask build-ebpf` made; empty when this binary was built without it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/natgw.o"));
+
+/// How much of the verifier's log an error quotes: its end says what was wrong.
+const LOG_LINES: usize = 25;
 
 /// Choices of the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Capacity of `SESSIONS` and `FLOWS`.
+    /// Capacity of `SESSIONS` and `FLOWS`, when they are made. Memory is taken at once: 104 + 80 bytes each.
     pub max_sessions: u32,
     /// Another eBPF object than the one embedded in this binary.
     pub object: Option<Vec<u8>>,
 }
 
+impl LoadOptions {
+    /// Default capacity of the session tables.
+    pub const MAX_SESSIONS: u32 = 1_048_576;
+}
+
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { max_sessions: 1_048_576, object: None }
+        Self { max_sessions: Self::MAX_SESSIONS, object: None }
     }
 }
 
@@ -51,14 +90,65 @@ pub struct LoadReport {
 /// The data plane could not be loaded. What was attached before still is.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// A system call failed.
-    #[error("{0}")]
-    Todo(#[from] io::Error),
+    /// There is nothing to load.
+    #[error("this binary was built without the eBPF object: run `cargo xtask build`")]
+    NoObject,
+    /// The pin directories cannot be used.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The pinned maps belong to another version.
+    #[error(transparent)]
+    Abi(#[from] AbiError),
+    /// A map cannot be read or written.
+    #[error(transparent)]
+    Maps(#[from] MapsError),
+    /// The object or its maps.
+    #[error("cannot load the eBPF object: {}{}", maps::chain(.source), hint(.source))]
+    Object {
+        /// What aya says.
+        source: EbpfError,
+    },
+    /// The object lacks a part.
+    #[error("the eBPF object has no {kind} `{name}`: run `cargo xtask build` to build it anew")]
+    Incomplete {
+        /// Map or program.
+        kind: &'static str,
+        /// Which.
+        name: &'static str,
+    },
+    /// The kernel refused a program.
+    #[error("the kernel refused program `{program}`: {source}{}\nend of the verifier's log:\n{log}", errno_hint(.source))]
+    Verifier {
+        /// The program.
+        program: &'static str,
+        /// The errno.
+        source: io::Error,
+        /// The last lines of the verifier's log.
+        log: String,
+    },
+    /// Another failure around a program.
+    #[error("cannot use program `{program}`: {}", maps::chain(.source))]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What aya says.
+        source: ProgramError,
+    },
+    /// The sweep program could not be pinned.
+    #[error("cannot pin program `{}` at {}: {source}", program::SWEEP, path.display())]
+    PinProgram {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
 /// Loaded programs and their maps.
 #[derive(Debug)]
 pub struct Datapath {
+    pub(super) ebpf: Ebpf,
+    pub(super) paths: GatewayPaths,
     maps: Maps,
 }
 
@@ -67,8 +157,66 @@ impl Datapath {
     ///
     /// # Errors
     /// See [`LoadError`]; the pinned state and whatever is attached are then as before.
-    pub fn load(_paths: &GatewayPaths, _lock: &Lock, _opts: &LoadOptions) -> Result<(Self, LoadReport), LoadError> {
-        todo!()
+    pub fn load(paths: &GatewayPaths, lock: &Lock, opts: &LoadOptions) -> Result<(Self, LoadReport), LoadError> {
+        debug_assert_eq!(lock.path(), paths.root());
+        let start = Instant::now();
+        let object = opts.object.as_deref().unwrap_or(OBJECT);
+        if object.is_empty() {
+            return Err(LoadError::NoObject);
+        }
+        paths.create()?;
+        let found = abi_check::read_pins(paths)?;
+        let version = maps::abi_version(paths, &found)?;
+        let expected = abi_check::expected(opts.max_sessions);
+        let adoption = abi_check::compare(paths.gateway(), &found, &expected, version)?;
+        let loaded = Self::load_checked(paths, opts, object);
+        let (ebpf, programs, maps) = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                // Nothing refers to the maps made for this attempt; they would only hold memory.
+                for name in &adoption.missing {
+                    let _not_even_made = fs::remove_file(paths.map(name));
+                }
+                return Err(error);
+            }
+        };
+        let report = LoadReport {
+            adopted: adoption.adopted,
+            created: adoption.missing,
+            warnings: adoption.warnings,
+            programs,
+            elapsed: start.elapsed(),
+        };
+        Ok((Self { ebpf, paths: paths.clone(), maps }, report))
+    }
+
+    fn load_checked(
+        paths: &GatewayPaths,
+        opts: &LoadOptions,
+        object: &[u8],
+    ) -> Result<(Ebpf, Vec<ProgramReport>, Maps), LoadError> {
+        let mut loader = EbpfLoader::new();
+        for spec in MAPS {
+            loader.map_pin_path(spec.name, paths.map(spec.name));
+        }
+        for name in [map::SESSIONS, map::FLOWS] {
+            loader.map_max_entries(name, opts.max_sessions);
+        }
+        let mut ebpf = loader.load(object).map_err(|source| LoadError::Object { source })?;
+        if let Some(spec) = MAPS.iter().find(|spec| ebpf.map(spec.name).is_none()) {
+            return Err(LoadError::Incomplete { kind: "map", name: spec.name });
+        }
+        let programs = [program::INT_IN, program::EXT_IN, program::EXT_OUT, program::SWEEP]
+            .into_iter()
+            .map(|name| verify(&mut ebpf, name))
+            .collect::<Result<_, _>>()?;
+        // An object whose maps differ from the ABI it was built with is caught here, before anything uses it.
+        let found = abi_check::read_pins(paths)?;
+        abi_check::compare(paths.gateway(), &found, &abi_check::expected(opts.max_sessions), None)?;
+        pin_sweep(&mut ebpf, paths)?;
+        let mut maps = Maps::open_checked(paths, &found)?;
+        maps.ensure_record(&found)?;
+        Ok((ebpf, programs, maps))
     }
 
     /// The maps.
@@ -80,7 +228,101 @@ impl Datapath {
     ///
     /// # Errors
     /// The pins vanished.
-    pub fn sweeper(&self) -> Result<Sweeper, super::sweep::SweepError> {
-        todo!()
+    pub fn sweeper(&self) -> Result<Sweeper, SweepError> {
+        Sweeper::open(&self.paths)
+    }
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, LoadError> {
+    let program = ebpf.program_mut(name).ok_or(LoadError::Incomplete { kind: "program", name })?;
+    program.try_into().map_err(|source| LoadError::Program { program: name, source })
+}
+
+fn verify(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramReport, LoadError> {
+    let program = classifier(ebpf, name)?;
+    program.load().map_err(|source| match source {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            LoadError::Verifier { program: name, source: io_error, log: log_tail(&verifier_log.to_string()) }
+        }
+        source => LoadError::Program { program: name, source },
+    })?;
+    let info = program.info().map_err(|source| LoadError::Program { program: name, source })?;
+    Ok(ProgramReport { name, id: info.id(), verified_instructions: info.verified_instruction_count() })
+}
+
+/// bpffs can rename over an existing pin, so there is no moment without a sweep program.
+fn pin_sweep(ebpf: &mut Ebpf, paths: &GatewayPaths) -> Result<(), LoadError> {
+    let (path, temporary) = (paths.sweep(), paths.progs().join("sweep_new"));
+    let fail = |source| LoadError::PinProgram { path: path.clone(), source };
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        Ok(()) | Err(_) => {}
+    }
+    classifier(ebpf, program::SWEEP)?.pin(&temporary).map_err(|error| {
+        fail(match error {
+            AyaPinError::SyscallError(error) => error.io_error,
+            other => io::Error::other(other),
+        })
+    })?;
+    fs::rename(&temporary, &path).map_err(fail)
+}
+
+fn log_tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
+        return "(the kernel gave no log)".to_owned();
+    }
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+/// What helps against an errno of `BPF_MAP_CREATE` or `BPF_PROG_LOAD`.
+fn errno_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => " (run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)",
+        Some(libc::ENOMEM) => " (not enough memory: a smaller session table helps)",
+        Some(libc::EINVAL | libc::EACCES) => " (an old kernel? `natgw run` needs Linux 5.15 or newer)",
+        Some(libc::E2BIG) => " (the program is too complex for this kernel's verifier)",
+        _ => "",
+    }
+}
+
+/// The hint of the first errno among an error's causes.
+fn hint(error: &EbpfError) -> &'static str {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(io) = current.downcast_ref::<io::Error>() {
+            return errno_hint(io);
+        }
+        cause = current.source();
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_a_long_verifier_log_is_quoted() {
+        let log: String = (0..1000).map(|n| format!("line {n}\n\n")).collect();
+        let tail = log_tail(&log);
+        assert_eq!(tail.lines().count(), LOG_LINES);
+        assert!(tail.starts_with("line 975\n") && tail.ends_with("line 999"), "{tail}");
+    }
+
+    #[test]
+    fn a_missing_log_is_said_to_be_missing() {
+        assert_eq!(log_tail("\n"), "(the kernel gave no log)");
+    }
+
+    #[test]
+    fn lacking_rights_are_answered_with_the_capabilities_needed() {
+        let error = LoadError::Verifier {
+            program: program::EXT_IN,
+            source: io::Error::from_raw_os_error(libc::EPERM),
+            log: log_tail("a\nb"),
+        };
+        let text = error.to_string();
+        assert!(text.contains("`natgw_ext_in`") && text.contains("CAP_BPF") && text.ends_with("a\nb"), "{text}");
     }
 }

@@ -104,7 +104,11 @@ fn acquire(paths: &GatewayPaths, how: FlockArg) -> Result<Result<Lock, Holder>, 
     let path = paths.root();
     let fail = |source: io::Error| LockError::Flock { path: path.to_owned(), source };
     loop {
-        paths.create_root()?;
+        match paths.create_root() {
+            // A detach of the last other gateway has just removed the directory above.
+            Err(PinError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        }
         let dir = match File::open(path) {
             Ok(dir) => dir,
             // Removed by a detach in this moment.

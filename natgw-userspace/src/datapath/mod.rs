@@ -12,6 +12,7 @@ pub mod detach;
 pub mod loader;
 pub mod lock;
 pub mod maps;
+mod owner;
 pub mod pins;
 mod raw;
 pub mod sessions;

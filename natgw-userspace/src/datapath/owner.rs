@@ -1,0 +1,29 @@
+//! Whose program is it? A program belongs to the gateway whose `CONFIG` map it uses.
+
+use aya::{
+    maps::MapInfo,
+    programs::{ProgramInfo, loaded_programs},
+};
+use natgw_common::abi::map;
+
+use super::pins::GatewayPaths;
+
+/// The name of the gateway other than `ours`, pinned on the same bpffs, that this program works for. Programs of no
+/// pinned gateway (somebody emptied the bpffs under them, or they are not natgw's) have no owner: ours may replace
+/// them, or live beside them.
+pub(super) fn other_gateway(ours: &GatewayPaths, program_id: u32) -> Option<String> {
+    let others = GatewayPaths::list(ours.bpffs()).ok()?;
+    let others: Vec<_> = others.into_iter().filter(|other| other != ours).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let maps = info(program_id)?.map_ids().ok()??;
+    let uses = |gateway: &&GatewayPaths| {
+        MapInfo::from_pin(gateway.map(map::CONFIG)).is_ok_and(|config| maps.contains(&config.id()))
+    };
+    others.iter().find(uses).map(|gateway| gateway.gateway().to_owned())
+}
+
+fn info(program_id: u32) -> Option<ProgramInfo> {
+    loaded_programs().filter_map(Result::ok).find(|info| info.id() == program_id)
+}
