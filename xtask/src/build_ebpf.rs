@@ -74,6 +74,8 @@ fn rustflags(linker: &Path, prefixes: &[(PathBuf, &str)]) -> Vec<String> {
         format!("bpf_target_arch=\"{}\"", env::consts::ARCH),
         format!("-Clinker={}", linker.display()),
         "-Clink-arg=--btf".to_owned(),
+        // Without it LLVM leaves every memset and memmove a call, which the verifier refuses.
+        "-Clink-arg=--disable-expand-memcpy-in-order".to_owned(),
         "-Cdebuginfo=2".to_owned(),
         "-Ctarget-cpu=v3".to_owned(),
     ];

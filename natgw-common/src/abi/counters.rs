@@ -21,6 +21,7 @@ macro_rules! numbered {
             /// Every value in the order of its number.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
             /// How many there are: the length of the map.
+            #[expect(clippy::cast_possible_truncation, reason = "a few dozen")]
             pub const COUNT: u32 = Self::ALL.len() as u32;
 
             /// The stable name used by `natgw status`, the metrics and the docs.

@@ -31,7 +31,5 @@ numbered! {
         RewriteFailed = 11 => "rewrite_failed",
         /// A hairpinned packet whose TTL ends here: the kernel cannot answer it.
         HairpinTtl = 12 => "hairpin_ttl",
-        /// The programs have no configuration yet.
-        NotConfigured = 13 => "not_configured",
     }
 }

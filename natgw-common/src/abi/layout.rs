@@ -46,7 +46,7 @@ layout! {
     }
     Session: size 40 align 8 {
         last_seen_ns @ 0, created_ns @ 8, state @ 16, int_addr @ 20, peer_addr @ 24, int_port @ 28, peer_port @ 30,
-        origin @ 32, _pad @ 33,
+        origin @ 32, _pad @ 36,
     }
     SweepItem: size 24 align 8 { key @ 0, created_ns @ 16 }
     Traffic: size 16 align 8 { packets @ 0, bytes @ 8 }

@@ -84,6 +84,7 @@ pub struct MapSpec {
 /// `BPF_F_NO_PREALLOC`: the only way to create an LPM trie.
 const NO_PREALLOC: u32 = 1;
 
+#[expect(clippy::cast_possible_truncation, reason = "keys and values are far below 4 GiB")]
 const fn spec<K, V>(name: &'static str, kind: MapKind, max_entries: u32, flags: u32) -> MapSpec {
     MapSpec { name, kind, key_size: size_of::<K>() as u32, value_size: size_of::<V>() as u32, max_entries, flags }
 }

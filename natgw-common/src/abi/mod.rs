@@ -3,6 +3,7 @@
 //! Rules for everything here: `#[repr(C)]`, no implicit padding, no `bool`, `Option` or enum inside, addresses and
 //! ports as network-order byte arrays so that `bpftool map dump` reads like the packet. Each type's size and offsets
 //! are asserted at compile time in `layout.rs`; a change of any of them is a new [`ABI_VERSION`].
+#![expect(clippy::pub_underscore_fields, reason = "padding is part of a layout and must be written")]
 
 mod config;
 mod counters;

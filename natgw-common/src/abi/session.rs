@@ -19,7 +19,7 @@ pub enum QueryRole {
 
 /// Which rule kind created a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u32)]
 pub enum Origin {
     /// An SNAT rule.
     Snat = 1,
@@ -34,7 +34,7 @@ pub enum Origin {
 impl Origin {
     /// The origin with this number, if there is one.
     #[must_use]
-    pub const fn from_u8(value: u8) -> Option<Self> {
+    pub const fn from_u32(value: u32) -> Option<Self> {
         match value {
             1 => Some(Self::Snat),
             2 => Some(Self::Dnat),
@@ -116,9 +116,9 @@ pub struct Session {
     /// Port of the peer as the internal host sees it, network order.
     pub peer_port: [u8; 2],
     /// [`Origin`].
-    pub origin: u8,
+    pub origin: u32,
     /// Zero.
-    pub _pad: [u8; 7],
+    pub _pad: u32,
 }
 
 impl Session {

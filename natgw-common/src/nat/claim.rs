@@ -15,8 +15,9 @@ use crate::{
 pub const PROBES: u32 = 16;
 
 /// What is asked for: the flow as the internal host sees it, and as the outside shall see it.
-#[derive(Clone, Copy)]
-pub(super) struct Wanted {
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
     /// The session key, with the port to start from.
     pub key: SessionKey,
     /// The record.
@@ -66,8 +67,8 @@ impl Wanted {
             peer_addr: inside.dst,
             int_port: inside.sport,
             peer_port: inside.dport,
-            origin: origin as u8,
-            _pad: [0; 7],
+            origin: origin as u32,
+            _pad: 0,
         };
         Self { key, session }
     }
@@ -78,50 +79,94 @@ impl Wanted {
 pub(super) const fn may_begin(transport: Transport) -> bool {
     use crate::tcp_state::TcpEvent;
     match transport {
-        Transport::Tcp(TcpEvent::Syn | TcpEvent::Data) | Transport::Udp | Transport::QueryRequest | Transport::Other => {
-            true
-        }
+        Transport::Tcp(TcpEvent::Syn | TcpEvent::Data)
+        | Transport::Udp
+        | Transport::QueryRequest
+        | Transport::Other => true,
         Transport::Tcp(TcpEvent::Fin | TcpEvent::Rst) | Transport::QueryReply | Transport::IcmpError => false,
     }
 }
 
 /// The outcome of one claim.
-#[derive(Clone, Copy)]
-enum Claim {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Claim {
     /// The tuple is ours (now, or already was).
-    Ours,
-    /// The same internal flow has another session, made meanwhile by another CPU.
-    Other(SessionKey),
+    Ours = 0,
+    /// The same internal flow has another session, made meanwhile by another CPU; its key is now the wanted one.
+    Other = 1,
     /// The tuple is somebody else's.
-    Taken,
+    Taken = 2,
     /// As [`Claim::Taken`], but both of its ends have closed.
-    TakenClosed,
+    TakenClosed = 3,
     /// No room.
-    Full,
+    Full = 4,
 }
 
-/// Opens the session `wanted` under exactly its key (a flow from outside has no choice of ports).
-#[inline(always)]
-pub(super) fn open_exact<E: Env>(env: &E, wanted: &Wanted) -> Result<SessionKey, DropReason> {
-    let claim = match claim(env, wanted, Steal::Expired) {
-        Claim::TakenClosed => self::claim(env, wanted, Steal::Closed),
-        other => other,
-    };
-    match claim {
-        Claim::Ours => Ok(wanted.key),
-        Claim::Full => Err(refuse(env, DropReason::TableFull)),
-        Claim::Other(_) | Claim::Taken | Claim::TakenClosed => Err(DropReason::FlowConflict),
+impl Claim {
+    /// The claim with this number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_u32(value: u32) -> Self {
+        match value {
+            0 => Self::Ours,
+            1 => Self::Other,
+            3 => Self::TakenClosed,
+            4 => Self::Full,
+            _ => Self::Taken,
+        }
     }
 }
 
-/// Opens the session `wanted` under a port that is free: the wanted one if possible, else a random one.
+/// Which sessions a claim may take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Steal {
+    /// Expired ones.
+    Expired = 0,
+    /// Also TCP sessions that both ends have closed.
+    Closed = 1,
+}
+
+/// How free the choice of a port is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Ports {
+    /// Exactly the wanted one: the flow came from outside.
+    Exact = 0,
+    /// The wanted one if possible, else any.
+    Any = 1,
+}
+
+/// Opens the session `wanted`; its key then has the port that was found.
 ///
+/// # Errors
+///
+/// Why the flow is refused.
+#[inline(always)]
+pub fn open<E: Env>(env: &E, wanted: &mut Wanted, ports: Ports) -> Result<(), DropReason> {
+    match ports {
+        Ports::Exact => open_exact(env, wanted),
+        Ports::Any => open_any(env, wanted),
+    }
+}
+
+#[inline(always)]
+fn open_exact<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
+    // A SYN from outside to a port whose last connection has closed: take it over at once.
+    match env.claim(wanted, Steal::Closed) {
+        Claim::Ours => Ok(()),
+        Claim::Full => Err(refuse(env, DropReason::TableFull)),
+        Claim::Other | Claim::Taken | Claim::TakenClosed => Err(DropReason::FlowConflict),
+    }
+}
+
 /// Ports with a DNAT rule are never used: replies would be taken for new flows of that rule once the session is gone.
 #[inline(always)]
-pub(super) fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<SessionKey, DropReason> {
+fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     let first = wanted.key.ext_port;
     let has_ports = wanted.key.proto == proto::TCP || wanted.key.proto == proto::UDP || wanted.key.role != 0;
-    let mut closed = None;
+    let (mut closed, mut any_closed) = (first, false);
     let mut i = 0;
     while i < PROBES {
         let port = if i == 0 { first } else { random_port(env) };
@@ -130,11 +175,10 @@ pub(super) fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<SessionKe
         if reserved(env, &wanted.key) {
             continue;
         }
-        match claim(env, wanted, Steal::Expired) {
-            Claim::Ours => return Ok(wanted.key),
-            Claim::Other(key) => return Ok(key),
+        match env.claim(wanted, Steal::Expired) {
+            Claim::Ours | Claim::Other => return Ok(()),
             Claim::Full => return Err(refuse(env, DropReason::TableFull)),
-            Claim::TakenClosed => closed = Some(port),
+            Claim::TakenClosed => (closed, any_closed) = (port, true),
             Claim::Taken => {}
         }
         if !has_ports {
@@ -142,11 +186,10 @@ pub(super) fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<SessionKe
         }
     }
     // Nothing free among those probed: take over a connection that both of its ends have closed.
-    if let Some(port) = closed {
-        wanted.key.ext_port = port;
-        match claim(env, wanted, Steal::Closed) {
-            Claim::Ours => return Ok(wanted.key),
-            Claim::Other(key) => return Ok(key),
+    if any_closed {
+        wanted.key.ext_port = closed;
+        match env.claim(wanted, Steal::Closed) {
+            Claim::Ours | Claim::Other => return Ok(()),
             Claim::Full | Claim::Taken | Claim::TakenClosed => {}
         }
     }
@@ -179,17 +222,9 @@ fn random_port<E: Env>(env: &E) -> [u8; 2] {
     (config.port_min.wrapping_add(offset as u16)).to_be_bytes()
 }
 
-/// Which live sessions a claim may take over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Steal {
-    /// None, only expired ones.
-    Expired,
-    /// Also TCP sessions that both ends have closed.
-    Closed,
-}
-
+/// Claims the tuple `wanted.key` for `wanted.session`.
 #[inline(always)]
-fn claim<E: Env>(env: &E, wanted: &Wanted, steal: Steal) -> Claim {
+pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let Wanted { key, session } = wanted;
     match env.insert_session(key, session) {
         Inserted::Yes => return link(env, wanted),
@@ -230,14 +265,15 @@ fn claim<E: Env>(env: &E, wanted: &Wanted, steal: Steal) -> Claim {
 
 /// Adds the index entry of a session just claimed, or takes the claim back.
 #[inline(always)]
-fn link<E: Env>(env: &E, wanted: &Wanted) -> Claim {
+fn link<E: Env>(env: &E, wanted: &mut Wanted) -> Claim {
     let Wanted { key, session } = wanted;
     let flow = session.flow_key(key);
     let inserted = match env.insert_flow(&flow, key) {
         Inserted::Exists => match displace(env, &flow, session) {
             Some(other) => {
                 env.remove_session(key);
-                return Claim::Other(other);
+                *key = *other;
+                return Claim::Other;
             }
             None => env.insert_flow(&flow, key),
         },
@@ -261,15 +297,15 @@ fn link<E: Env>(env: &E, wanted: &Wanted) -> Claim {
 
 /// Clears a stale index entry; `Some` if it belongs to a live session of the same flow.
 #[inline(always)]
-fn displace<E: Env>(env: &E, flow: &FlowKey, session: &Session) -> Option<SessionKey> {
+fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session) -> Option<&'e SessionKey> {
     let other = env.flow(flow)?;
-    if let Some(cell) = env.session(&other)
+    if let Some(cell) = env.session(other)
         && same_flow(cell, session)
     {
         if alive(env, cell, other.proto) {
             return Some(other);
         }
-        if remove(env, &other, cell) {
+        if remove(env, other, cell) {
             env.count(SessionStat::Reclaimed);
         }
         return None;
@@ -305,7 +341,7 @@ pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell) -> bool {
         _pad: [0; 2],
     };
     // The index may already lead to a younger session of the same flow.
-    if env.flow(&flow) == Some(*key) {
+    if env.flow(&flow) == Some(key) {
         env.remove_flow(&flow);
     }
     env.remove_session(key);

@@ -2,9 +2,13 @@
 
 use crate::{
     abi::{
-        Config, DnatKey, DnatTarget, EipEntry, Fip, FlowKey, Session, SessionKey, SessionStat, SnatPool,
+        Config, Counter, DnatKey, DnatTarget, DropReason, EipEntry, Fip, FlowKey, Session, SessionKey, SessionStat,
+        SnatPool,
     },
-    nat::Exit,
+    nat::{
+        ErrorRewrite, Exit, Tuple,
+        claim::{Claim, Ports, Steal, Wanted, claim, open},
+    },
     wire::Packet,
 };
 
@@ -31,7 +35,7 @@ pub struct Fixed {
     /// Port of the peer as the internal host sees it.
     pub peer_port: [u8; 2],
     /// [`crate::abi::Origin`] as stored.
-    pub origin: u8,
+    pub origin: u32,
 }
 
 /// A session inside its map.
@@ -54,6 +58,19 @@ pub trait SessionCell: Copy {
 pub trait Env {
     /// A session in `SESSIONS`.
     type Cell: SessionCell;
+    /// What a decision becomes: [`crate::nat::Action`] in the tests. Each leaf of the decision calls one of the four
+    /// functions below, instead of returning one large enum: merged by the compiler, its variants share stack slots
+    /// that hold a pointer on one path and a number on another, which the verifier refuses.
+    type Verdict;
+
+    /// Leave the packet alone: the kernel forwards or answers it.
+    fn pass(&self, count: Counter) -> Self::Verdict;
+    /// Drop the packet.
+    fn drop(&self, reason: DropReason) -> Self::Verdict;
+    /// Give the packet new addresses and ports.
+    fn translate(&self, to: Tuple, count: Counter, exit: Exit) -> Self::Verdict;
+    /// Rewrite an ICMP error and the packet it quotes.
+    fn translate_error(&self, to: ErrorRewrite, count: Counter, exit: Exit) -> Self::Verdict;
 
     /// The configuration.
     fn config(&self) -> &Config;
@@ -78,7 +95,7 @@ pub trait Env {
     /// Looks up `SESSIONS`.
     fn session(&self, key: &SessionKey) -> Option<Self::Cell>;
     /// Looks up `FLOWS`.
-    fn flow(&self, key: &FlowKey) -> Option<SessionKey>;
+    fn flow(&self, key: &FlowKey) -> Option<&SessionKey>;
     /// Claims `key` in `SESSIONS`.
     fn insert_session(&self, key: &SessionKey, value: &Session) -> Inserted;
     /// Claims `key` in `FLOWS`.
@@ -87,6 +104,29 @@ pub trait Env {
     fn remove_session(&self, key: &SessionKey);
     /// Removes from `FLOWS`.
     fn remove_flow(&self, key: &FlowKey);
+    /// Claims an external tuple. The kernel's environment makes it a global function, which the verifier checks once
+    /// instead of once per probe.
+    #[inline(always)]
+    fn claim(&self, wanted: &mut Wanted, steal: Steal) -> Claim
+    where
+        Self: Sized,
+    {
+        claim(self, wanted, steal)
+    }
+
+    /// Opens a session; a global function in the kernel, as [`Env::claim`].
+    ///
+    /// # Errors
+    ///
+    /// Why the flow is refused.
+    #[inline(always)]
+    fn open(&self, wanted: &mut Wanted, ports: Ports) -> Result<(), DropReason>
+    where
+        Self: Sized,
+    {
+        open(self, wanted, ports)
+    }
+
     /// Counts a session event.
     fn count(&self, stat: SessionStat);
 }

@@ -4,8 +4,8 @@
 //! back to the gateway because neither is a VPC address.
 
 use super::{
-    Action, Env, Exit, SessionCell, Tuple,
-    claim::{Wanted, may_begin, open_any},
+    Env, Exit, SessionCell, Tuple,
+    claim::{Ports, Wanted, may_begin},
     lifetime::touch,
     outbound::leave,
 };
@@ -17,13 +17,13 @@ use crate::{
 
 /// A packet of the internal interface to an EIP, of no session that its sender had begun.
 #[inline(always)]
-pub(super) fn dial<E: Env>(env: &E, packet: &Packet) -> Action {
+pub(super) fn dial<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
     let tuple = Tuple::of(packet);
     if let Some(to) = reply(env, packet, tuple) {
         return if packet.ip.ttl <= 1 {
-            Action::Drop(DropReason::HairpinTtl)
+            env.drop(DropReason::HairpinTtl)
         } else {
-            Action::Translate { to, count: Counter::HairpinIn, exit: Exit::Internal }
+            env.translate(to, Counter::HairpinIn, Exit::Internal)
         };
     }
     let fip = env.fip_in(tuple.dst);
@@ -33,25 +33,25 @@ pub(super) fn dial<E: Env>(env: &E, packet: &Packet) -> Action {
         (Tuple { dst: dnat.addr, dport: dnat.port, ..tuple }, true)
     } else {
         // The EIP is an address of the gateway: its stack answers pings and resets closed ports.
-        return Action::Pass(Counter::PassInternal);
+        return env.pass(Counter::PassInternal);
     };
     if packet.ip.ttl <= 1 {
-        return Action::Drop(DropReason::HairpinTtl);
+        return env.drop(DropReason::HairpinTtl);
     }
     let own = env.fip_out(tuple.src);
     let outside = Tuple { src: own.map_or(tuple.dst, |fip| fip.addr), ..target };
     let stateless = own.is_some_and(|fip| !fip.has(FipFlags::Stateful)) && !target_stateful;
     if stateless {
-        return Action::Translate { to: outside, count: Counter::HairpinOut, exit: Exit::Internal };
+        return env.translate(outside, Counter::HairpinOut, Exit::Internal);
     }
     if !may_begin(packet.transport) {
-        return Action::Drop(DropReason::NoSession);
+        return env.drop(DropReason::NoSession);
     }
     let mut wanted =
         Wanted::new(env, tuple, outside, (packet.ip.proto, packet.transport, Sender::Internal), Origin::Hairpin);
-    match open_any(env, &mut wanted) {
-        Ok(key) => leave(packet, &key, Origin::Hairpin as u8),
-        Err(reason) => Action::Drop(reason),
+    match env.open(&mut wanted, Ports::Any) {
+        Ok(()) => leave(env, packet, &wanted.key, Origin::Hairpin as u32),
+        Err(reason) => env.drop(reason),
     }
 }
 
@@ -62,29 +62,29 @@ fn reply<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Option<Tuple> {
     let cell = env.session(&key)?;
     let fixed = cell.fixed();
     // Only a hairpinned session has a peer inside: anything else here is a pod that forged a source.
-    (fixed.origin == Origin::Hairpin as u8 && touch(env, cell, key.proto, packet.transport, Sender::Peer))
+    (fixed.origin == Origin::Hairpin as u32 && touch(env, cell, key.proto, packet.transport, Sender::Peer))
         .then(|| Tuple::inward(&fixed))
 }
 
 /// A fragment to an EIP: between two floating IPs the addresses are enough.
 #[inline(always)]
-pub(super) fn fragment<E: Env>(env: &E, packet: &Packet) -> Action {
+pub(super) fn fragment<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
     let tuple = Tuple::of(packet);
     let Some(target) = env.fip_in(tuple.dst) else {
         return if rule_of(env, packet, tuple) {
-            Action::Drop(DropReason::Fragment)
+            env.drop(DropReason::Fragment)
         } else {
-            Action::Pass(Counter::PassInternal)
+            env.pass(Counter::PassInternal)
         };
     };
     let Some(own) = env.fip_out(tuple.src) else {
-        return Action::Drop(DropReason::Fragment);
+        return env.drop(DropReason::Fragment);
     };
     if packet.ip.ttl <= 1 {
-        return Action::Drop(DropReason::HairpinTtl);
+        return env.drop(DropReason::HairpinTtl);
     }
     let to = Tuple { src: own.addr, dst: target.addr, ..tuple };
-    Action::Translate { to, count: Counter::HairpinOut, exit: Exit::Internal }
+    env.translate(to, Counter::HairpinOut, Exit::Internal)
 }
 
 /// Whether a first fragment belongs to a session or a port mapping.

@@ -1,8 +1,8 @@
 //! Packets of the external interface.
 
 use super::{
-    Action, Env, Exit, SessionCell, Tuple,
-    claim::{Wanted, may_begin, open_exact},
+    Env, Exit, SessionCell, Tuple,
+    claim::{Ports, Wanted, may_begin},
     icmp_error,
     lifetime::touch,
 };
@@ -14,7 +14,11 @@ use crate::{
 
 /// What to do with a packet from outside.
 #[inline(always)]
-pub fn inbound<E: Env>(env: &E, packet: &Packet, read_inner: impl FnOnce() -> Result<crate::wire::Inner, DropReason>) -> Action {
+pub fn inbound<E: Env>(
+    env: &E,
+    packet: &Packet,
+    read_inner: impl FnOnce() -> Result<crate::wire::Inner, DropReason>,
+) -> E::Verdict {
     if packet.ip.fragment != Fragment::No {
         return fragment(env, packet);
     }
@@ -22,7 +26,7 @@ pub fn inbound<E: Env>(env: &E, packet: &Packet, read_inner: impl FnOnce() -> Re
         return match read_inner() {
             Ok(inner) => icmp_error::inbound(env, packet, inner),
             // Not about anything of ours; the kernel discards it as well.
-            Err(_) => Action::Pass(Counter::PassExternal),
+            Err(_) => env.pass(Counter::PassExternal),
         };
     }
     let tuple = Tuple::of(packet);
@@ -30,39 +34,34 @@ pub fn inbound<E: Env>(env: &E, packet: &Packet, read_inner: impl FnOnce() -> Re
     if let Some(cell) = env.session(&key) {
         let fixed = cell.fixed();
         // A hairpinned session has its peer inside: from outside its tuple can only be forged.
-        if fixed.origin != Origin::Hairpin as u8 && touch(env, cell, key.proto, packet.transport, Sender::Peer) {
-            return arrive(packet, Tuple::inward(&fixed), Origin::from_u8(fixed.origin));
+        if fixed.origin != Origin::Hairpin as u32 && touch(env, cell, key.proto, packet.transport, Sender::Peer) {
+            return arrive(env, packet, Tuple::inward(&fixed), Origin::from_u32(fixed.origin));
         }
     }
     new_flow(env, packet, tuple)
 }
 
 #[inline(always)]
-fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Action {
+fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> E::Verdict {
     let (to, origin) = if let Some(fip) = env.fip_in(tuple.dst) {
         let to = Tuple { dst: fip.addr, ..tuple };
         if !fip.has(FipFlags::Stateful) || !may_begin(packet.transport) {
-            return arrive(packet, to, Some(Origin::Fip));
+            return arrive(env, packet, to, Some(Origin::Fip));
         }
         (to, Origin::Fip)
     } else if let Some(target) = dnat(env, packet, tuple) {
         if !may_begin(packet.transport) {
-            return Action::Drop(DropReason::NoSession);
+            return env.drop(DropReason::NoSession);
         }
         (Tuple { dst: target.addr, dport: target.port, ..tuple }, Origin::Dnat)
     } else {
-        return Action::Pass(Counter::PassExternal);
+        return env.pass(Counter::PassExternal);
     };
-    let wanted = Wanted::new(
-        env,
-        to.reversed(),
-        tuple.reversed(),
-        (packet.ip.proto, packet.transport, Sender::Peer),
-        origin,
-    );
-    match open_exact(env, &wanted) {
-        Ok(_) => arrive(packet, to, Some(origin)),
-        Err(reason) => Action::Drop(reason),
+    let mut wanted =
+        Wanted::new(env, to.reversed(), tuple.reversed(), (packet.ip.proto, packet.transport, Sender::Peer), origin);
+    match env.open(&mut wanted, Ports::Exact) {
+        Ok(()) => arrive(env, packet, to, Some(origin)),
+        Err(reason) => env.drop(reason),
     }
 }
 
@@ -77,26 +76,26 @@ fn dnat<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Option<crate::abi::Dn
 /// Sends a packet into the VPC. One whose TTL ends here is left to the kernel, which tells the sender; what it says
 /// is put right by [`super::own_error`].
 #[inline(always)]
-fn arrive(packet: &Packet, to: Tuple, origin: Option<Origin>) -> Action {
+fn arrive<E: Env>(env: &E, packet: &Packet, to: Tuple, origin: Option<Origin>) -> E::Verdict {
     let exit = if packet.ip.ttl <= 1 { Exit::Kernel } else { Exit::Internal };
     let count = match origin {
         Some(Origin::Fip) => Counter::FipIn,
         Some(Origin::Dnat) => Counter::DnatIn,
         Some(Origin::Snat | Origin::Hairpin) | None => Counter::SnatIn,
     };
-    Action::Translate { to, count, exit }
+    env.translate(to, count, exit)
 }
 
 /// Fragments can be translated where addresses alone decide.
 #[inline(always)]
-fn fragment<E: Env>(env: &E, packet: &Packet) -> Action {
+fn fragment<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
     let tuple = Tuple::of(packet);
     if let Some(fip) = env.fip_in(tuple.dst) {
-        return arrive(packet, Tuple { dst: fip.addr, ..tuple }, Some(Origin::Fip));
+        return arrive(env, packet, Tuple { dst: fip.addr, ..tuple }, Some(Origin::Fip));
     }
     // A later fragment has no ports to look for; without its first one the kernel never completes the datagram.
     let ours = packet.transport != Transport::Other
         && (env.session(&tuple.session_key(packet.ip.proto, packet.transport)).is_some()
             || dnat(env, packet, tuple).is_some());
-    if ours { Action::Drop(DropReason::Fragment) } else { Action::Pass(Counter::PassExternal) }
+    if ours { env.drop(DropReason::Fragment) } else { env.pass(Counter::PassExternal) }
 }

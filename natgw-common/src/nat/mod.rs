@@ -1,8 +1,8 @@
 //! The NAT: what to do with one packet.
 //!
 //! [`outbound`] judges packets of the internal interface, [`inbound`] those of the external one, [`own_error`] the
-//! ICMP errors that the gateway's kernel sends about packets we had translated. Each returns an [`Action`]; nothing
-//! here touches a byte of the packet. Precedence is that of kube-ovn: known session > FIP > DNAT inbound, known
+//! ICMP errors that the gateway's kernel sends about packets we had translated. Each ends in one
+//! [`Action`]; nothing here touches a byte of the packet. Precedence is that of kube-ovn: known session > FIP > DNAT inbound, known
 //! session > FIP > SNAT by longest prefix outbound.
 
 mod claim;
@@ -12,26 +12,25 @@ mod icmp_error;
 mod inbound;
 mod lifetime;
 mod outbound;
+mod patch;
 mod pool;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod tuple;
 
-pub use claim::PROBES;
+pub use claim::{Claim, PROBES, Ports, Steal, Wanted, claim, open};
 pub use env::{Env, Fixed, Inserted, SessionCell};
 pub use icmp_error::own_error;
 pub use inbound::inbound;
 pub use lifetime::{expired, idle_limit};
 pub use outbound::outbound;
+pub use patch::{ErrorPatch, TransportPatch, ip_checksum};
 pub use pool::pick;
 pub use sweep::sweep;
 pub use tuple::Tuple;
 
-use crate::{
-    abi::{Counter, DropReason},
-    wire::Inner,
-};
+use crate::abi::{Counter, DropReason};
 
 /// Which way a translated packet leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +72,6 @@ pub enum Action {
     },
     /// Rewrite an ICMP error.
     TranslateError {
-        /// The quoted packet as it is now.
-        inner: Inner,
         /// What it becomes.
         to: ErrorRewrite,
         /// Where it is counted.

@@ -1,8 +1,8 @@
 //! Packets of the internal interface.
 
 use super::{
-    Action, Env, Exit, SessionCell, Tuple,
-    claim::{Wanted, may_begin, open_any},
+    Env, Exit, SessionCell, Tuple,
+    claim::{Ports, Wanted, may_begin},
     hairpin, icmp_error,
     lifetime::touch,
     pool::pick,
@@ -15,20 +15,24 @@ use crate::{
 
 /// What to do with a packet from the VPC.
 #[inline(always)]
-pub fn outbound<E: Env>(env: &E, packet: &Packet, read_inner: impl FnOnce() -> Result<crate::wire::Inner, DropReason>) -> Action {
+pub fn outbound<E: Env>(
+    env: &E,
+    packet: &Packet,
+    read_inner: impl FnOnce() -> Result<crate::wire::Inner, DropReason>,
+) -> E::Verdict {
     if packet.ip.fragment != Fragment::No {
         return fragment(env, packet);
     }
     if packet.transport == Transport::IcmpError {
         return match read_inner() {
             Ok(inner) => icmp_error::outbound(env, packet, inner),
-            Err(reason) => Action::Drop(reason),
+            Err(reason) => env.drop(reason),
         };
     }
     let tuple = Tuple::of(packet);
     let flow = tuple.flow_key(packet.ip.proto, packet.transport);
     if let Some((key, origin)) = known(env, &flow, packet.transport) {
-        return leave(packet, &key, origin);
+        return leave(env, packet, key, origin);
     }
     if env.eip(packet.ip.dst).is_some() {
         return hairpin::dial(env, packet);
@@ -38,9 +42,9 @@ pub fn outbound<E: Env>(env: &E, packet: &Packet, read_inner: impl FnOnce() -> R
 
 /// The live session of an outward packet, now refreshed.
 #[inline(always)]
-fn known<E: Env>(env: &E, flow: &FlowKey, transport: Transport) -> Option<(SessionKey, u8)> {
+fn known<'e, E: Env>(env: &'e E, flow: &FlowKey, transport: Transport) -> Option<(&'e SessionKey, u32)> {
     let key = env.flow(flow)?;
-    let cell = env.session(&key)?;
+    let cell = env.session(key)?;
     let fixed = cell.fixed();
     // The index and the record are two maps: believe the record.
     let ours = fixed.int_addr == flow.int_addr
@@ -52,76 +56,75 @@ fn known<E: Env>(env: &E, flow: &FlowKey, transport: Transport) -> Option<(Sessi
 
 /// Sends a packet of the session `key` on its way.
 #[inline(always)]
-pub(super) fn leave(packet: &Packet, key: &SessionKey, origin: u8) -> Action {
+pub(super) fn leave<E: Env>(env: &E, packet: &Packet, key: &SessionKey, origin: u32) -> E::Verdict {
     let to = Tuple::outward(key);
     let ends_here = packet.ip.ttl <= 1;
-    match Origin::from_u8(origin) {
-        Some(Origin::Hairpin) if ends_here => Action::Drop(DropReason::HairpinTtl),
-        Some(Origin::Hairpin) => Action::Translate { to, count: Counter::HairpinOut, exit: Exit::Internal },
+    match Origin::from_u32(origin) {
+        Some(Origin::Hairpin) if ends_here => env.drop(DropReason::HairpinTtl),
+        Some(Origin::Hairpin) => env.translate(to, Counter::HairpinOut, Exit::Internal),
         // The kernel says "time exceeded" to the sender, with the packet as the sender knows it.
-        _ if ends_here => Action::Pass(Counter::PassKernelAnswers),
-        Some(Origin::Dnat) => Action::Translate { to, count: Counter::DnatOut, exit: Exit::External },
-        Some(Origin::Fip) => Action::Translate { to, count: Counter::FipOut, exit: Exit::External },
-        Some(Origin::Snat) | None => Action::Translate { to, count: Counter::SnatOut, exit: Exit::External },
+        _ if ends_here => env.pass(Counter::PassKernelAnswers),
+        Some(Origin::Dnat) => env.translate(to, Counter::DnatOut, Exit::External),
+        Some(Origin::Fip) => env.translate(to, Counter::FipOut, Exit::External),
+        Some(Origin::Snat) | None => env.translate(to, Counter::SnatOut, Exit::External),
     }
 }
 
 #[inline(always)]
-fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Action {
+fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> E::Verdict {
     if env.route(packet) != Exit::External {
-        return Action::Pass(Counter::PassInternal);
+        return env.pass(Counter::PassInternal);
     }
     if packet.ip.ttl <= 1 {
-        return Action::Pass(Counter::PassKernelAnswers);
+        return env.pass(Counter::PassKernelAnswers);
     }
     let (ext_addr, origin) = if let Some(fip) = env.fip_out(tuple.src) {
         // What cannot begin a session still belongs to the pod's own address.
         if !fip.has(FipFlags::Stateful) || !may_begin(packet.transport) {
             let to = Tuple { src: fip.addr, ..tuple };
-            return Action::Translate { to, count: Counter::FipOut, exit: Exit::External };
+            return env.translate(to, Counter::FipOut, Exit::External);
         }
         (fip.addr, Origin::Fip)
     } else if let Some(eip) = env.snat(tuple.src).and_then(|pool| pick(pool, tuple.src, env.config().port_secret)) {
         (eip, Origin::Snat)
     } else if env.config().has(ConfigFlags::UnmatchedDrop) {
-        return Action::Drop(DropReason::Unmatched);
+        return env.drop(DropReason::Unmatched);
     } else {
-        return Action::Pass(Counter::PassInternal);
+        return env.pass(Counter::PassInternal);
     };
     if !may_begin(packet.transport) {
-        return Action::Drop(DropReason::NoSession);
+        return env.drop(DropReason::NoSession);
     }
     let outside = Tuple { src: ext_addr, ..tuple };
-    let mut wanted =
-        Wanted::new(env, tuple, outside, (packet.ip.proto, packet.transport, Sender::Internal), origin);
-    match open_any(env, &mut wanted) {
-        Ok(key) => leave(packet, &key, origin as u8),
-        Err(reason) => Action::Drop(reason),
+    let mut wanted = Wanted::new(env, tuple, outside, (packet.ip.proto, packet.transport, Sender::Internal), origin);
+    match env.open(&mut wanted, Ports::Any) {
+        Ok(()) => leave(env, packet, &wanted.key, origin as u32),
+        Err(reason) => env.drop(reason),
     }
 }
 
 /// Fragments can be translated where addresses alone decide.
 #[inline(always)]
-fn fragment<E: Env>(env: &E, packet: &Packet) -> Action {
+fn fragment<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
     let tuple = Tuple::of(packet);
     if env.eip(tuple.dst).is_some() {
         return hairpin::fragment(env, packet);
     }
     if env.route(packet) != Exit::External {
-        return Action::Pass(Counter::PassInternal);
+        return env.pass(Counter::PassInternal);
     }
     if packet.ip.ttl <= 1 {
-        return Action::Pass(Counter::PassKernelAnswers);
+        return env.pass(Counter::PassKernelAnswers);
     }
     if let Some(fip) = env.fip_out(tuple.src) {
         let to = Tuple { src: fip.addr, ..tuple };
-        return Action::Translate { to, count: Counter::FipOut, exit: Exit::External };
+        return env.translate(to, Counter::FipOut, Exit::External);
     }
     if env.snat(tuple.src).is_some() {
-        return Action::Drop(DropReason::Fragment);
+        return env.drop(DropReason::Fragment);
     }
     if env.config().has(ConfigFlags::UnmatchedDrop) {
-        return Action::Drop(DropReason::Unmatched);
+        return env.drop(DropReason::Unmatched);
     }
-    Action::Pass(Counter::PassInternal)
+    env.pass(Counter::PassInternal)
 }

@@ -1,8 +1,6 @@
 //! A packet as the NAT sees it: addresses, ports, and where its headers are.
 
-use super::{
-    Fragment, Half, IcmpClass, Ipv4, PacketRead, Transport, half, icmp_class, proto, tcp_event,
-};
+use super::{Fragment, Half, IcmpClass, Ipv4, PacketRead, Transport, half, icmp_class, proto, tcp_event};
 use crate::abi::DropReason;
 
 /// A parsed IPv4 packet.
@@ -111,15 +109,8 @@ impl Packet {
         let l3 = self.l4 + 8;
         let ip = Ipv4::from_words(frame.words::<5>(l3).ok_or(BAD)?).ok_or(BAD)?;
         let l4 = l3 + ip.header_len;
-        let mut inner = Inner {
-            l3,
-            l4,
-            ip,
-            transport: Transport::Other,
-            sport: NO_PORT,
-            dport: NO_PORT,
-            checksum: None,
-        };
+        let mut inner =
+            Inner { l3, l4, ip, transport: Transport::Other, sport: NO_PORT, dport: NO_PORT, checksum: None };
         if l4 + 8 > end {
             return Err(BAD);
         }
