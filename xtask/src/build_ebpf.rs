@@ -1,19 +1,13 @@
 //! `cargo xtask build-ebpf`: natgw-ebpf for `bpfel-unknown-none`, verified and put where user space embeds it.
 
 use std::{
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    cargo, object,
-    toolchain::{self, Toolchain},
-    workspace::Workspace,
-};
+use crate::{bpf_linker, cargo, object, setup, toolchain::Toolchain, workspace::Workspace};
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -23,12 +17,22 @@ pub(crate) struct Args {
     /// Accept an object in which programs are missing.
     #[arg(long)]
     partial: bool,
+    /// Fail on warnings of the compiler.
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+    #[command(flatten)]
+    setup: setup::Args,
+}
+
+/// `cargo xtask build-ebpf`.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let toolchain = setup::ensure(workspace, args.setup)?;
+    build(workspace, &toolchain, args)
 }
 
 /// Builds the object; cargo decides whether anything has to be compiled.
-pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let toolchain = toolchain::require(workspace)?;
-    compile(workspace, &toolchain)?;
+pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -> Result<()> {
+    compile(workspace, toolchain, args)?;
     let built = workspace.ebpf_target_dir().join(TARGET).join("release/natgw");
     let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let parsed = object::parse(&bytes).with_context(|| format!("{} is damaged", built.display()))?;
@@ -36,7 +40,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         object::verify(&parsed)?;
     }
     let changed = publish(&bytes, &workspace.object())?;
-    println!(
+    eprintln!(
         "{}: {} bytes, {} programs, rustc {} (LLVM {}){}",
         workspace.display(&workspace.object()),
         bytes.len(),
@@ -48,8 +52,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
-    let linker = workspace.tools().join("bin/bpf-linker");
+fn compile(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -> Result<()> {
+    let linker = bpf_linker::binary(&workspace.tools());
     let flags = rustflags(&linker, &path_prefixes(workspace, toolchain));
     let mut command = cargo::command(toolchain.cargo(), workspace.root());
     command
@@ -64,6 +68,10 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
         .args(["build", "--release", "--locked", "--package", "natgw-ebpf", "--target", TARGET])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(workspace.ebpf_target_dir());
+    if args.deny_warnings {
+        // Not a flag of rustc: that would compile core anew.
+        command.args(["-Z", "warnings", "--config", "build.warnings='deny'"]);
+    }
     cargo::run(&mut command).context("cannot build the eBPF programs")
 }
 
@@ -86,15 +94,9 @@ fn rustflags(linker: &Path, prefixes: &[(PathBuf, &str)]) -> Vec<String> {
 /// Directories of this machine and what stands for them in the object: two checkouts give the same bytes.
 /// rustc takes the last prefix that matches, so longer ones follow shorter ones.
 fn path_prefixes(workspace: &Workspace, toolchain: &Toolchain) -> Vec<(PathBuf, &'static str)> {
-    let cargo_home = env::var_os("CARGO_HOME").or_else(|| {
-        env::var_os("HOME").map(|home| {
-            let mut home = home;
-            home.push("/.cargo");
-            home
-        })
-    });
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
     let mut prefixes = vec![(workspace.root().to_owned(), "/natgw")];
-    prefixes.extend(cargo_home.map(|home: OsString| (PathBuf::from(home), "/cargo")));
+    prefixes.extend(env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).map(|dir| (dir, "/cargo")));
     let source = toolchain.source();
     // Debian links the source into the sysroot from /usr/src.
     prefixes.extend(source.canonicalize().ok().map(|real| (real, "/rustc")));
@@ -114,4 +116,29 @@ fn publish(bytes: &[u8], to: &Path) -> Result<bool> {
     fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
     fs::rename(&partial, to).with_context(|| format!("cannot write {}", to.display()))?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_given_to_rustc_only() {
+        let flags = rustflags(Path::new("/t/bpf-linker"), &[(PathBuf::from("/home-of/x"), "/natgw")]);
+        assert_eq!(flags.iter().filter(|flag| flag.contains("cpu")).count(), 1, "{flags:?}");
+        assert!(flags.contains(&"--remap-path-prefix=/home-of/x=/natgw".to_owned()), "{flags:?}");
+    }
+
+    #[test]
+    fn an_object_with_the_same_bytes_is_left_alone() {
+        let dir = env::temp_dir().join(format!("natgw-xtask-{}", std::process::id()));
+        let object = dir.join("bpf/natgw.o");
+        assert!(publish(b"one", &object).expect("the directory is ours"));
+        let written = fs::metadata(&object).and_then(|meta| meta.modified()).expect("it is there");
+        assert!(!publish(b"one", &object).expect("the directory is ours"));
+        assert_eq!(fs::metadata(&object).and_then(|meta| meta.modified()).expect("it is there"), written);
+        assert!(publish(b"two", &object).expect("the directory is ours"));
+        assert_eq!(fs::read(&object).expect("it is there"), b"two");
+        fs::remove_dir_all(&dir).expect("the directory is ours");
+    }
 }

@@ -13,8 +13,18 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// `CARGO_*` variables that a user sets on purpose; all others come from the outer cargo.
-const KEPT: [&str; 9] = [
+/// What cargo sets for `cargo run` (`CARGO_PKG_NAME`, `CARGO_MANIFEST_DIR`, ...), besides `CARGO` itself.
+const OF_CARGO_RUN: [&str; 6] = [
+    "CARGO_BIN_",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_",
+    "CARGO_PKG_",
+    "CARGO_PRIMARY_PACKAGE",
+    "RUST_RECURSION_COUNT",
+];
+
+/// `CARGO_*` variables that say nothing about how to compile.
+const ABOUT_THE_MACHINE: [&str; 8] = [
     "CARGO_HOME",
     "CARGO_HTTP_",
     "CARGO_NET_",
@@ -23,26 +33,38 @@ const KEPT: [&str; 9] = [
     "CARGO_SOURCE_",
     "CARGO_TERM_",
     "CARGO_BUILD_JOBS",
-    "CARGO_INCREMENTAL",
 ];
 
-/// Variables of the outer toolchain, removed by name.
-const DROPPED: [&str; 10] = [
-    "CARGO",
+/// Variables besides `CARGO_*` that choose a compiler or its flags.
+const ABOUT_THE_COMPILER: [&str; 8] = [
     "RUSTC",
-    "RUSTDOC",
-    "RUSTFLAGS",
-    "RUSTDOCFLAGS",
-    "RUSTC_WRAPPER",
-    "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_BOOTSTRAP",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
+    "RUSTDOC",
+    "RUSTDOCFLAGS",
+    "RUSTFLAGS",
     "RUSTUP_TOOLCHAIN",
-    "RUST_RECURSION_COUNT",
 ];
 
-/// Whether a variable is left over from the outer cargo or rustup.
-fn leaks(name: &str) -> bool {
-    DROPPED.contains(&name) || name.starts_with("CARGO_") && !KEPT.iter().any(|kept| name.starts_with(kept))
+/// For whom the environment is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Child {
+    /// The same cargo as the outer one: what the user chose (RUSTFLAGS, `+toolchain`) holds for it too.
+    Same,
+    /// Another toolchain: nothing that was said about the compiler is meant for it.
+    Other,
+}
+
+impl Child {
+    fn drops(self, name: &str) -> bool {
+        let any = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        if name == "CARGO" || any(&OF_CARGO_RUN) {
+            return true;
+        }
+        let chosen = ABOUT_THE_COMPILER.contains(&name) || name.starts_with("CARGO_") && !any(&ABOUT_THE_MACHINE);
+        self == Self::Other && chosen
+    }
 }
 
 /// The library path without the directories that cargo and rustup added for their own binaries.
@@ -54,24 +76,34 @@ fn library_path(value: &OsStr, target: &Path) -> Option<OsString> {
     if kept.is_empty() { None } else { env::join_paths(kept).ok() }
 }
 
-/// The environment for a child cargo: that of the user, without what the outer cargo added.
-pub(crate) fn clean_env(
+/// The environment for a child: that of the user, without what the outer cargo added.
+fn clean_env(
     vars: impl IntoIterator<Item = (OsString, OsString)>,
+    child: Child,
     target: &Path,
 ) -> BTreeMap<OsString, OsString> {
     vars.into_iter()
-        .filter(|(name, _)| !name.to_str().is_some_and(leaks))
+        .filter(|(name, _)| !name.to_str().is_some_and(|name| child.drops(name)))
         .filter_map(|(name, value)| {
             if name == "LD_LIBRARY_PATH" { Some((name, library_path(&value, target)?)) } else { Some((name, value)) }
         })
         .collect()
 }
 
-/// A command with the clean environment.
-pub(crate) fn command(program: impl AsRef<OsStr>, root: &Path) -> Command {
+fn with_env(program: impl AsRef<OsStr>, root: &Path, child: Child) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(root).env_clear().envs(clean_env(env::vars_os(), &root.join("target")));
+    command.current_dir(root).env_clear().envs(clean_env(env::vars_os(), child, &root.join("target")));
     command
+}
+
+/// A program of the machine or of another toolchain.
+pub(crate) fn command(program: impl AsRef<OsStr>, root: &Path) -> Command {
+    with_env(program, root, Child::Other)
+}
+
+/// The cargo that runs us, for the crates of user space. `--locked` is up to the caller: it goes after the subcommand.
+pub(crate) fn same(root: &Path) -> Command {
+    with_env("cargo", root, Child::Same)
 }
 
 /// Runs a command whose output the user sees.
@@ -95,44 +127,53 @@ pub(crate) fn probe(command: &mut Command) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn cleaned(vars: &[(&str, &str)]) -> Vec<(String, String)> {
+    fn cleaned(child: Child, vars: &[(&str, &str)]) -> Vec<String> {
         let vars = vars.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
-        clean_env(vars, Path::new("/repo/target"))
+        clean_env(vars, child, Path::new("/repo/target"))
             .into_iter()
-            .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
+            .map(|(name, value)| format!("{}={}", name.display(), value.display()))
             .collect()
     }
 
+    const OF_THE_OUTER_CARGO: [(&str, &str); 4] = [
+        ("CARGO", "/r/bin/cargo"),
+        ("CARGO_MANIFEST_DIR", "/repo/xtask"),
+        ("CARGO_MANIFEST_PATH", "/repo/xtask/Cargo.toml"),
+        ("CARGO_PKG_NAME", "xtask"),
+    ];
+
+    const OF_THE_USER: [(&str, &str); 6] = [
+        ("CARGO_ENCODED_RUSTFLAGS", "-Cfoo"),
+        ("CARGO_BUILD_TARGET", "aarch64-unknown-linux-gnu"),
+        ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+        ("CARGO_TARGET_DIR", "/elsewhere"),
+        ("RUSTFLAGS", "-Cbar"),
+        ("RUSTUP_TOOLCHAIN", "nightly"),
+    ];
+
     #[test]
     fn the_outer_cargo_leaves_no_trace() {
-        let outer = [
-            ("CARGO", "/r/bin/cargo"),
-            ("CARGO_MANIFEST_DIR", "/repo/xtask"),
-            ("CARGO_PKG_NAME", "xtask"),
-            ("CARGO_ENCODED_RUSTFLAGS", "-Cfoo"),
-            ("CARGO_BUILD_TARGET", "aarch64-unknown-linux-gnu"),
-            ("CARGO_TARGET_DIR", "/elsewhere"),
-            ("CARGO_PROFILE_RELEASE_LTO", "fat"),
-            ("RUSTC", "/r/bin/rustc"),
-            ("RUSTFLAGS", "-Cbar"),
-            ("RUSTUP_TOOLCHAIN", "stable"),
-        ];
-        assert_eq!(cleaned(&outer), []);
+        assert_eq!(cleaned(Child::Same, &OF_THE_OUTER_CARGO), Vec::<String>::new());
+        assert_eq!(cleaned(Child::Other, &OF_THE_OUTER_CARGO), Vec::<String>::new());
     }
 
     #[test]
-    fn what_the_user_chose_is_kept() {
-        let chosen =
-            [("CARGO_HOME", "/c"), ("CARGO_NET_OFFLINE", "true"), ("CARGO_TERM_COLOR", "never"), ("PATH", "/bin")];
-        let chosen: Vec<_> = chosen.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let borrowed: Vec<_> = chosen.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(cleaned(&borrowed), chosen);
+    fn choices_about_the_compiler_reach_only_the_same_toolchain() {
+        assert_eq!(cleaned(Child::Same, &OF_THE_USER).len(), OF_THE_USER.len());
+        assert_eq!(cleaned(Child::Other, &OF_THE_USER), Vec::<String>::new());
+    }
+
+    #[test]
+    fn choices_about_the_machine_reach_every_toolchain() {
+        let chosen = [("CARGO_HOME", "/c"), ("CARGO_NET_OFFLINE", "true"), ("PATH", "/bin")];
+        assert_eq!(cleaned(Child::Other, &chosen), ["CARGO_HOME=/c", "CARGO_NET_OFFLINE=true", "PATH=/bin"]);
     }
 
     #[test]
     fn the_library_path_loses_only_the_directories_of_the_toolchain() {
-        let value = "/repo/target/debug/deps:/opt/lib:/home/u/.rustup/toolchains/stable/lib";
-        assert_eq!(cleaned(&[("LD_LIBRARY_PATH", value)]), [("LD_LIBRARY_PATH".to_owned(), "/opt/lib".to_owned())]);
-        assert_eq!(cleaned(&[("LD_LIBRARY_PATH", "/repo/target/debug:/usr/lib/rustlib/x/lib")]), []);
+        let value = "/repo/target/debug/deps:/opt/lib:/opt/.rustup/toolchains/stable/lib";
+        assert_eq!(cleaned(Child::Same, &[("LD_LIBRARY_PATH", value)]), ["LD_LIBRARY_PATH=/opt/lib"]);
+        let value = "/repo/target/debug:/usr/lib/rustlib/x/lib";
+        assert_eq!(cleaned(Child::Other, &[("LD_LIBRARY_PATH", value)]), Vec::<String>::new());
     }
 }

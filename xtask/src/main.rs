@@ -3,9 +3,20 @@
 //! One file per command; this one only reads the command line and dispatches.
 #![forbid(unsafe_code)]
 
+mod apt;
+mod bpf_linker;
+mod build;
 mod build_ebpf;
 mod cargo;
+mod demo;
+mod layers;
+mod libtest;
+mod needs;
 mod object;
+mod progress;
+mod setup;
+mod system;
+mod test;
 mod toolchain;
 mod workspace;
 
@@ -26,24 +37,34 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Finds or installs everything that is needed; a second run does nothing.
+    Setup(setup::Args),
     /// Builds the eBPF object `target/bpf/natgw.o` (release, BTF, cpu v3).
     BuildEbpf(build_ebpf::Args),
+    /// Builds the eBPF object and user space with it inside.
+    Build(build::Args),
+    /// Runs the layers of tests and prints their counts.
+    Test(test::Args),
+    /// Shows a gateway that forwards while its daemon is killed.
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
-    match dispatch(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Not `Result` from main: with RUST_BACKTRACE set that buries the message under frames of xtask.
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    // Not `Result` from main: with RUST_BACKTRACE set that buries the message under frames of xtask.
+    dispatch(Cli::parse().command).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn dispatch(command: Command) -> Result<()> {
+fn dispatch(command: Command) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match command {
-        Command::BuildEbpf(args) => build_ebpf::run(&workspace, &args),
+        Command::Setup(args) => setup::run(&workspace, args)?,
+        Command::BuildEbpf(args) => build_ebpf::run(&workspace, &args)?,
+        Command::Build(args) => build::run(&workspace, &args)?,
+        Command::Test(args) => test::run(&workspace, &args)?,
+        Command::Demo(args) => return demo::run(&workspace, &args),
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -68,12 +68,13 @@ pub(crate) fn verify(object: &Object) -> Result<()> {
 }
 
 fn section_at(bytes: &[u8], at: usize) -> Result<Section> {
-    let start = offset_at(bytes, at.saturating_add(24))?;
-    let size = offset_at(bytes, at.saturating_add(32))?;
+    let header: [u8; 64] = array_at(bytes, at)?;
+    let start = offset_at(&header, 24)?;
+    let size = offset_at(&header, 32)?;
     Ok(Section {
-        name: u32_at(bytes, at)?,
-        kind: u32_at(bytes, at.saturating_add(4))?,
-        link: u32_at(bytes, at.saturating_add(40))?,
+        name: u32_at(&header, 0)?,
+        kind: u32_at(&header, 4)?,
+        link: u32_at(&header, 40)?,
         range: start..start.saturating_add(size),
     })
 }
@@ -103,4 +104,68 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32> {
 
 fn offset_at(bytes: &[u8], at: usize) -> Result<usize> {
     Ok(usize::try_from(u64::from_le_bytes(array_at(bytes, at)?))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(sections: &[&str], functions: &[&str]) -> Object {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Object { sections: owned(sections), functions: owned(functions) }
+    }
+
+    /// An ELF header, a symbol table with one global function `f`, its strings, and three section headers.
+    fn tiny_elf(machine: u16) -> Vec<u8> {
+        let strings = b"\0f\0.BTF\0";
+        let mut bytes = b"\x7fELF\x02\x01".to_vec();
+        bytes.resize(64, 0);
+        bytes[18..20].copy_from_slice(&machine.to_le_bytes());
+        bytes.extend_from_slice(strings);
+        bytes.resize(80, 0);
+        bytes.extend_from_slice(&1u32.to_le_bytes());
+        bytes.push(STB_GLOBAL << 4 | STT_FUNC);
+        bytes.resize(104, 0);
+        for (name, kind, offset, size, link) in [(0u32, 3u32, 64u64, 9u64, 0u32), (3, SHT_SYMTAB, 80, 24, 0)] {
+            let mut header = [0u8; 64];
+            header[0..4].copy_from_slice(&name.to_le_bytes());
+            header[4..8].copy_from_slice(&kind.to_le_bytes());
+            header[24..32].copy_from_slice(&offset.to_le_bytes());
+            header[32..40].copy_from_slice(&size.to_le_bytes());
+            header[40..44].copy_from_slice(&link.to_le_bytes());
+            bytes.extend_from_slice(&header);
+        }
+        bytes[40..48].copy_from_slice(&104u64.to_le_bytes());
+        bytes[58..60].copy_from_slice(&64u16.to_le_bytes());
+        bytes[60..62].copy_from_slice(&2u16.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn sections_and_global_functions_are_read() {
+        assert_eq!(parse(&tiny_elf(EM_BPF)).expect("it is whole"), object(&["", ".BTF"], &["f"]));
+    }
+
+    #[test]
+    fn an_object_cut_anywhere_is_an_error() {
+        let whole = tiny_elf(EM_BPF);
+        for length in 0..whole.len() {
+            assert!(parse(&whole[..length]).is_err(), "{length} bytes were accepted");
+        }
+    }
+
+    #[test]
+    fn an_object_of_the_host_is_refused() {
+        let error = parse(&tiny_elf(62)).expect_err("62 is x86-64");
+        assert_eq!(error.to_string(), "not an eBPF object");
+    }
+
+    #[test]
+    fn a_missing_program_or_section_is_named() {
+        assert!(verify(&object(&SECTIONS, &PROGRAMS)).is_ok());
+        let error = verify(&object(&SECTIONS, &PROGRAMS[1..])).expect_err("one is missing");
+        assert_eq!(error.to_string(), "the object has no program natgw_int_in");
+        let error = verify(&object(&SECTIONS[1..], &PROGRAMS)).expect_err("one is missing");
+        assert_eq!(error.to_string(), "the object has no section .BTF");
+    }
 }

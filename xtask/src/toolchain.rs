@@ -4,9 +4,7 @@
 //! `rust-src` beside it; bpf-linker reads the compiler's bitcode, so its LLVM must be at least as new.
 
 use std::{
-    env,
-    fmt::{self, Write as _},
-    fs,
+    env, fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -155,22 +153,32 @@ fn inspect(workspace: &Workspace, origin: Origin, sysroot: PathBuf) -> Option<To
     Some(Toolchain { origin, sysroot, version, llvm, has_source })
 }
 
-/// The toolchain to build with, or an error that lists what was found and the commands that help.
+/// The toolchain to build with, or an error that lists what was found and the command that helps.
 pub(crate) fn require(workspace: &Workspace) -> Result<Toolchain> {
     let found = detect(workspace);
-    if let Some(toolchain) = select(&found) {
-        return Ok(toolchain.clone());
+    match select(&found) {
+        Some(toolchain) => Ok(toolchain.clone()),
+        None => bail!("{}; run `cargo xtask setup`", explain(&found)),
     }
-    bail!("{}", explain(&found))
 }
 
-/// What a machine without a usable toolchain is told.
-pub(crate) fn explain(found: &[Toolchain]) -> String {
-    let mut text = format!("no Rust toolchain can build the eBPF programs (rustc >= {OLDEST} with rust-src)\n");
-    for toolchain in found {
-        let obstacle = toolchain.obstacle().unwrap_or_else(|| "is usable".to_owned());
-        let _ = writeln!(text, "  {} {obstacle}", toolchain.sysroot.display()); // writing to a String cannot fail
-    }
-    text += "install one of:\n  rustup component add rust-src\n  apt-get install rustc-web cargo-web rust-web-src    (Debian)";
-    text
+/// The name by which rustup adds `rust-src` to the active toolchain, when that is all that it lacks.
+pub(crate) fn lacks_only_source(found: &[Toolchain]) -> Option<&str> {
+    let active = found.iter().find(|toolchain| toolchain.origin == Origin::Active && !toolchain.has_source)?;
+    let with_source = Toolchain { has_source: true, ..active.clone() };
+    let of_rustup = active.sysroot.parent()?.file_name()? == "toolchains";
+    (of_rustup && with_source.obstacle().is_none()).then(|| active.sysroot.file_name()?.to_str()).flatten()
 }
+
+/// What is wrong with the toolchains of this machine.
+pub(crate) fn explain(found: &[Toolchain]) -> String {
+    let obstacles = found.iter().map(|toolchain| {
+        let obstacle = toolchain.obstacle().unwrap_or_else(|| "is usable".to_owned());
+        format!("{} {obstacle}", toolchain.sysroot.display())
+    });
+    let obstacles: Vec<_> = obstacles.collect();
+    format!("no rustc >= {OLDEST} with rust-src ({})", obstacles.join("; "))
+}
+
+#[cfg(test)]
+mod tests;

@@ -29,12 +29,6 @@ impl Workspace {
         Ok(Self { root })
     }
 
-    /// A workspace at `root`, unchecked.
-    #[cfg(test)]
-    pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
-    }
-
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

@@ -1,0 +1,36 @@
+//! `cargo xtask demo`: natgw between a client and a server, killed and restarted, as one table.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::{build, cargo, setup, system, workspace::Workspace};
+
+/// Options of `cargo xtask demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print the result as JSON: nothing else is written to standard output.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    setup: setup::Args,
+    /// Arguments for natgw-demo.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Builds and runs natgw-demo; its exit code is ours.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    system::require_root("demo", "it makes namespaces and loads programs")?;
+    setup::run(workspace, args.setup)?;
+    build::run(workspace, &build::Args::default())?;
+    let mut command = cargo::same(workspace.root());
+    command.args(["run", "--locked", "--quiet", "--package", "natgw-tests", "--bin", "natgw-demo", "--"]);
+    if args.json {
+        command.arg("--json");
+    }
+    let status = command.args(&args.rest).status().context("cannot run natgw-demo")?;
+    // Killed by a signal: no code.
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
+}

@@ -1,0 +1,86 @@
+//! The layers of tests, in the order in which they run: the cheapest that can fail first.
+
+/// What `cargo xtask test` runs under one name.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    /// `cargo xtask ci` fails when it did not run.
+    pub(crate) required: bool,
+    /// Needs the kernel: namespaces, `BPF_PROG_TEST_RUN`, pins.
+    pub(crate) root: bool,
+    /// Tests that run at a time when the user does not say; `None`: as many as there are processors.
+    pub(crate) threads: Option<u32>,
+    /// Arguments of `cargo test`, one invocation each.
+    pub(crate) invocations: &'static [&'static [&'static str]],
+}
+
+/// One `--test` target of natgw-tests.
+macro_rules! integration {
+    ($name:literal, $threads:expr, $what:literal) => {
+        Layer {
+            name: $name,
+            what: $what,
+            required: true,
+            root: true,
+            threads: $threads,
+            invocations: &[&["--package", "natgw-tests", "--test", $name]],
+        }
+    };
+}
+
+/// All layers.
+pub(crate) const LAYERS: &[Layer] = &[
+    Layer {
+        name: "unit",
+        what: "unit and property tests of every crate",
+        required: true,
+        root: false,
+        threads: None,
+        invocations: &[
+            &["--package", "natgw-common", "--package", "natgw-userspace", "--package", "xtask"],
+            &["--package", "natgw-tests", "--lib", "--bins"],
+        ],
+    },
+    integration!("prog_run", None, "packets through BPF_PROG_TEST_RUN: verdict, bytes, counters"),
+    integration!("datapath", None, "loading, pinning, adopting and sweeping in the kernel"),
+    integration!("daemon", None, "`natgw run` and the other commands: input, errors, exit codes"),
+    integration!("netns", None, "real traffic between namespaces"),
+    // Counts lost packets under load: a neighbour on the processor would show as loss.
+    integration!("restart", Some(1), "kills and upgrades with traffic in flight"),
+];
+
+/// The layers with these names in their own order, all for no names.
+pub(crate) fn select(names: &[String]) -> Result<Vec<&'static Layer>, String> {
+    if let Some(unknown) = names.iter().find(|name| !LAYERS.iter().any(|layer| layer.name == *name)) {
+        let known: Vec<_> = LAYERS.iter().map(|layer| layer.name).collect();
+        return Err(format!("no layer is called `{unknown}`: there are {}", known.join(", ")));
+    }
+    Ok(LAYERS.iter().filter(|layer| names.is_empty() || names.iter().any(|name| name == layer.name)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(chosen: &[&str]) -> Result<Vec<&'static str>, String> {
+        let chosen: Vec<String> = chosen.iter().map(|name| (*name).to_owned()).collect();
+        Ok(select(&chosen)?.into_iter().map(|layer| layer.name).collect())
+    }
+
+    #[test]
+    fn no_name_means_all_layers() {
+        assert_eq!(names(&[]), Ok(vec!["unit", "prog_run", "datapath", "daemon", "netns", "restart"]));
+    }
+
+    #[test]
+    fn chosen_layers_run_once_and_in_their_own_order() {
+        assert_eq!(names(&["netns", "unit", "netns"]), Ok(vec!["unit", "netns"]));
+    }
+
+    #[test]
+    fn an_unknown_layer_is_refused_with_the_list() {
+        let error = names(&["unit", "nets"]).expect_err("there is no such layer");
+        assert!(error.contains("`nets`") && error.contains("netns"), "{error}");
+    }
+}
