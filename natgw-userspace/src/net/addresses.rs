@@ -121,15 +121,21 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses.
     pub async fn addresses(&self, ifindex: u32) -> Result<Vec<KernelAddress>, NetlinkError> {
+        let mut all = self.all_addresses().await?;
+        all.retain(|(index, _)| *index == ifindex);
+        Ok(all.into_iter().map(|(_, address)| address).collect())
+    }
+
+    /// The IPv4 addresses of every interface, with its index.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn all_addresses(&self) -> Result<Vec<(u32, KernelAddress)>, NetlinkError> {
         let mut request = self.handle.address().get();
         request.message_mut().header.family = AddressFamily::Inet;
-        let messages: Vec<AddressMessage> = request
-            .execute()
-            .try_filter(|message| std::future::ready(message.header.index == ifindex))
-            .try_collect()
-            .await
-            .map_err(|error| NetlinkError::new(format!("list the addresses of interface index {ifindex}"), &error))?;
-        Ok(messages.iter().filter_map(describe).collect())
+        let messages: Vec<AddressMessage> =
+            request.execute().try_collect().await.map_err(|error| NetlinkError::new("list the addresses", &error))?;
+        Ok(messages.iter().filter_map(|message| Some((message.header.index, describe(message)?))).collect())
     }
 
     /// Adds one address with natgw's mark. An address that is already there is success.

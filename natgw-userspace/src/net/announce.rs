@@ -192,8 +192,8 @@ mod tests {
     const A: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
     const B: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 
-    fn link(ifindex: u32, running: bool) -> Option<LinkInfo> {
-        Some(LinkInfo { ifindex, mac: [2, 0, 0, 0, 0, 1], mtu: 1500, running })
+    fn link(ifindex: u32, running: bool) -> Command {
+        Command::Link(Some(LinkInfo { ifindex, mac: [2, 0, 0, 0, 0, 1], mtu: 1500, running }))
     }
 
     fn drain(schedule: &mut Schedule, now: Instant) -> Vec<Ipv4Addr> {
@@ -204,7 +204,7 @@ mod tests {
     fn each_eip_is_due_three_times_one_second_apart() {
         let start = Instant::now();
         let mut schedule = Schedule::default();
-        schedule.command(Command::Link(link(4, true)), start);
+        schedule.command(link(4, true), start);
         schedule.command(Command::Announce(vec![A]), start);
         for second in 0..3 {
             let due = start + Duration::from_secs(second);
@@ -218,16 +218,16 @@ mod tests {
     #[test]
     fn eips_wait_for_the_interface_and_return_with_it() {
         let now = Instant::now();
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         let mut schedule = Schedule::default();
         schedule.command(Command::Announce(vec![A, B]), now);
-        schedule.command(Command::Link(link(4, false)), now);
+        schedule.command(link(4, false), now);
         assert_eq!(schedule.next_due(), None, "no carrier, no frame");
-        schedule.command(Command::Link(link(4, true)), now);
+        schedule.command(link(4, true), now);
         assert_eq!(drain(&mut schedule, later).len(), 2 * ROUNDS);
-        schedule.command(Command::Link(link(4, true)), later);
+        schedule.command(link(4, true), later);
         assert_eq!(schedule.next_due(), None, "an unchanged link announces nothing");
-        schedule.command(Command::Link(link(9, true)), later);
+        schedule.command(link(9, true), later);
         assert_eq!(drain(&mut schedule, later), [A, B], "a new index announces all");
     }
 
@@ -235,7 +235,7 @@ mod tests {
     fn a_withdrawn_eip_is_not_announced_again() {
         let now = Instant::now();
         let mut schedule = Schedule::default();
-        schedule.command(Command::Link(link(4, true)), now);
+        schedule.command(link(4, true), now);
         schedule.command(Command::Announce(vec![A, B]), now);
         assert_eq!(drain(&mut schedule, now), [A, B]);
         schedule.command(Command::Withdraw(vec![A]), now);
@@ -246,7 +246,7 @@ mod tests {
     fn a_burst_is_limited_and_what_did_not_fit_comes_next() {
         let now = Instant::now();
         let mut schedule = Schedule::default();
-        schedule.command(Command::Link(link(4, true)), now);
+        schedule.command(link(4, true), now);
         schedule.command(Command::Announce(vec![A, B]), now);
         assert_eq!(schedule.take_due(now, 1), [A]);
         schedule.put_back(&[A], now);

@@ -261,8 +261,7 @@ mod tests {
     fn state(event: &NetEvent) -> (&str, Option<u32>) {
         match event {
             NetEvent::Link(name, LinkState::Present(info)) => (name, Some(info.ifindex)),
-            NetEvent::Link(name, LinkState::Gone) => (name, None),
-            NetEvent::Changed(name) => (name, None),
+            NetEvent::Link(name, LinkState::Gone) | NetEvent::Changed(name) => (name, None),
             NetEvent::Closed => panic!("closed"),
         }
     }

@@ -180,18 +180,40 @@ impl Netlink {
         errors
     }
 
+    /// Every route with natgw's mark, with its interface.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn all_our_routes(&self) -> Result<Vec<(u32, (Prefix, Ipv4Addr))>, NetlinkError> {
+        let all = self.dump_main_table().await?;
+        let ours = all.iter().filter_map(|route| {
+            let description = describe(route);
+            Some((oif(route)?, (description.dest, description.gateway?))).filter(|_| description.ours)
+        });
+        Ok(ours.collect())
+    }
+
     async fn dump_routes(&self, ifindex: u32) -> Result<Vec<RouteMessage>, NetlinkError> {
+        let mut routes = self.dump_main_table().await?;
+        routes.retain(|route| oif(route) == Some(ifindex));
+        Ok(routes)
+    }
+
+    async fn dump_main_table(&self) -> Result<Vec<RouteMessage>, NetlinkError> {
         let all = self.handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
         let wanted = all.try_filter(|route| {
-            let through = route.attributes.contains(&RouteAttribute::Oif(ifindex));
             let main = route.header.table == RouteHeader::RT_TABLE_MAIN;
-            std::future::ready(through && main && route.header.kind == RouteType::Unicast)
+            std::future::ready(main && route.header.kind == RouteType::Unicast)
         });
-        wanted
-            .try_collect()
-            .await
-            .map_err(|error| NetlinkError::new(format!("list the routes of interface index {ifindex}"), &error))
+        wanted.try_collect().await.map_err(|error| NetlinkError::new("list the routes", &error))
     }
+}
+
+fn oif(route: &RouteMessage) -> Option<u32> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
 }
 
 fn ours(ifindex: u32, dest: Prefix, via: Ipv4Addr) -> RouteMessage {

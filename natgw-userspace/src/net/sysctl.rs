@@ -56,6 +56,12 @@ pub fn namespace_settings() -> Vec<Setting> {
     ]
 }
 
+/// What keeps the siblings of a removed primary address, on every interface of the namespace.
+#[must_use]
+pub fn removal_settings() -> Vec<Setting> {
+    vec![Setting::conf("all", "promote_secondaries", "1")]
+}
+
 /// What one of the gateway's interfaces needs. `accept_local` lets hairpinned and fallen-back packets with an EIP as
 /// source through; `promote_secondaries` keeps the siblings of a removed primary address.
 #[must_use]

@@ -1,0 +1,573 @@
+//! The loop: waits for news of the source, the interfaces and the clock, and brings the kernel in line.
+//!
+//! Order of a change: what is new before what goes (an address answers ARP before its rules translate; rules go before
+//! their address). When an interface is new it is the other way round: rules and programs first, because a live
+//! connection's packet that meets the address without the programs would be reset by the gateway's own stack.
+
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use natgw_common::abi::ConfigFlags;
+use tokio::{task::block_in_place, time::MissedTickBehavior};
+
+use super::{
+    Options,
+    backoff::Backoff,
+    hold::{hold, is_complete},
+    network::{Network, Step},
+    reporter::Reporter,
+    startup::{Startup, Stop, millis},
+    sweeper,
+};
+use crate::{
+    cli::{Attach, Switch, Unmatched},
+    core::{
+        desired::DesiredState,
+        index::Index,
+        plan::{EndSessions, MapOp, Plan, plan},
+    },
+    datapath::{AttachMode, Attached, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Outcome, Side, Sweeper},
+    exit::{Exit, Failure},
+    net::links::{LinkWatch, NetEvent},
+    source::manifests::ManifestSource,
+};
+
+/// What a pass has to look at.
+#[expect(clippy::struct_excessive_bools, reason = "independent parts, any of which may need a look")]
+#[derive(Debug, Clone, Copy, Default)]
+struct Work {
+    /// Read the source again.
+    source: bool,
+    /// Compare the rule maps.
+    rules: bool,
+    /// Attach, sysctls, interface indexes.
+    hooks: bool,
+    /// Addresses and routes.
+    network: bool,
+    /// The external interface changed: tell the announcer.
+    announce: bool,
+}
+
+impl Work {
+    const EVERYTHING: Self = Self { source: true, rules: true, hooks: true, network: true, announce: true };
+    const DRIFT: Self = Self { source: false, announce: false, ..Self::EVERYTHING };
+    const RULES: Self = Self { source: true, rules: true, hooks: false, network: true, announce: false };
+}
+
+/// The result of comparing and writing the rule maps.
+#[derive(Debug, Default)]
+struct Written {
+    plan: Plan,
+    ended: u64,
+    errors: Vec<String>,
+}
+
+/// The running daemon.
+#[expect(clippy::struct_excessive_bools, reason = "four facts about the daemon, no state machine")]
+pub(super) struct Daemon<'a> {
+    options: &'a Options,
+    started: Instant,
+    adopted: bool,
+    paths: GatewayPaths,
+    _lock: Lock,
+    stop: Stop,
+    datapath: Datapath,
+    sweeper: Option<Sweeper>,
+    network: Network,
+    watch: LinkWatch,
+    source: Option<ManifestSource>,
+    reporter: Reporter,
+    backoff: Backoff,
+    /// What the source said last, and how many objects it had.
+    desired: DesiredState,
+    objects: usize,
+    /// Whether the source has been read completely once: only then is anything removed.
+    complete: bool,
+    /// `desired`, or while incomplete `desired` with all that is pinned.
+    effective: DesiredState,
+    pending_end: Vec<EndSessions>,
+    mechanisms: [Option<Mechanism>; 2],
+    fallback_said: bool,
+    repairs: u64,
+    ready: bool,
+}
+
+impl<'a> Daemon<'a> {
+    pub(super) fn new(options: &'a Options, startup: Startup, started: Instant) -> Result<Self, Failure> {
+        let Startup { ns, paths, lock, datapath, adopted, stop } = startup;
+        let watch = LinkWatch::start(&ns, &[&options.internal, &options.external])
+            .map_err(|error| Failure::from_error(Exit::Preflight, &error))?;
+        Ok(Self {
+            options,
+            started,
+            adopted,
+            paths,
+            _lock: lock,
+            stop,
+            sweeper: None,
+            datapath,
+            network: Network::new(ns, options)?,
+            watch,
+            source: None,
+            reporter: Reporter::default(),
+            backoff: Backoff::default(),
+            desired: DesiredState::default(),
+            objects: 0,
+            complete: false,
+            effective: DesiredState::default(),
+            pending_end: Vec::new(),
+            mechanisms: [None; 2],
+            fallback_said: false,
+            repairs: 0,
+            ready: false,
+        })
+    }
+
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        self.open_sweepers();
+        // The watch tells the state of each interface first.
+        for _ in 0..2 {
+            let event = self.watch.next().await;
+            self.take(&event);
+        }
+        self.pass(Work::EVERYTHING, false).await;
+        let mut resync =
+            tokio::time::interval_at(tokio::time::Instant::now() + self.options.resync, self.options.resync);
+        resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let retry = Backoff::wait(self.backoff.due());
+            tokio::select! {
+                signal = self.stop.wait() => {
+                    tracing::info!(
+                        signal,
+                        gateway = %self.options.gateway,
+                        "stopping; the data plane keeps running (`natgw detach` removes it)"
+                    );
+                    return Ok(());
+                }
+                event = self.watch.next() => {
+                    let mut work = self.take(&event);
+                    while let Some(event) = self.watch.try_next() {
+                        work = work.with(self.take(&event));
+                    }
+                    self.pass(work, false).await;
+                }
+                broken = changed(self.source.as_mut()) => {
+                    if let Some(error) = broken {
+                        // What it last knew goes with it: nothing is removed until the next complete read.
+                        self.source = None;
+                        self.complete = false;
+                        self.reporter.problems("source", [error]);
+                        self.backoff.failed(tokio::time::Instant::now());
+                    } else {
+                        self.pass(Work::RULES, false).await;
+                    }
+                }
+                () = retry => self.pass(Work::EVERYTHING, false).await,
+                _ = resync.tick() => self.pass(Work::DRIFT, true).await,
+            }
+        }
+    }
+
+    /// Folds an event of the watch into what has to be done.
+    fn take(&mut self, event: &NetEvent) -> Work {
+        match event {
+            NetEvent::Link(name, state) => {
+                let other = self.network.link(name, *state);
+                if other {
+                    let side = usize::from(*name == self.options.external);
+                    self.mechanisms[side] = None;
+                }
+                Work { hooks: other, network: true, announce: true, ..Work::default() }
+            }
+            NetEvent::Changed(_) => Work { network: true, ..Work::default() },
+            NetEvent::Closed => {
+                match LinkWatch::start(&self.network.ns, &[&self.options.internal, &self.options.external]) {
+                    Ok(watch) => self.watch = watch,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot watch the interfaces");
+                        self.backoff.failed(tokio::time::Instant::now());
+                    }
+                }
+                Work::default()
+            }
+        }
+    }
+
+    /// One pass: does what `work` names, reports, schedules a retry when something failed.
+    async fn pass(&mut self, work: Work, drift: bool) {
+        let begun = Instant::now();
+        let writes_before = self.datapath.maps().writes();
+        if work.source {
+            self.read_source();
+        }
+        let mut errors = 0;
+        let mut repaired = Vec::new();
+        let mut written = Written::default();
+        let new_hook = work.hooks && !self.attached();
+        let mut leaving = Vec::new();
+        if work.rules && new_hook {
+            written = self.write_rules();
+        }
+        if work.hooks {
+            let (step, attach_errors) = self.hooks();
+            if drift || self.ready {
+                repaired.extend(step.repaired);
+            }
+            errors += self.reporter.problems("sysctl", step.errors);
+            errors += self.reporter.problems("attach", attach_errors);
+        }
+        if work.rules || work.network {
+            self.refresh_effective();
+            let (step, remove) = self.network.add_addresses(&self.effective).await;
+            leaving = remove;
+            repaired.extend(step.repaired);
+            errors += self.reporter.problems("addresses", step.errors);
+        }
+        if work.rules && !new_hook {
+            written = self.write_rules();
+        }
+        if work.announce {
+            self.network.announce_link();
+        }
+        if work.rules || work.network {
+            errors += self.finish_network(&leaving, &mut repaired).await;
+        }
+        if work.rules {
+            errors += self.reporter.problems("maps", std::mem::take(&mut written.errors));
+        }
+        self.schedule(errors, work);
+        if drift && !written.plan.ops.is_empty() {
+            repaired.extend(written.plan.ops.iter().map(describe));
+        }
+        self.tell_repairs(&repaired);
+        let writes = self.datapath.maps().writes() - writes_before;
+        if work.source || !written.plan.is_empty() {
+            self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
+        }
+        self.tell_ready();
+    }
+
+    fn schedule(&mut self, errors: usize, work: Work) {
+        if errors > 0 {
+            self.backoff.failed(tokio::time::Instant::now());
+        } else if self.source.is_some() && work.rules && work.hooks && work.network {
+            self.backoff.succeeded();
+        }
+    }
+
+    async fn finish_network(&mut self, leaving: &[(Ipv4Addr, u8)], repaired: &mut Vec<String>) -> usize {
+        let eips: BTreeSet<Ipv4Addr> = self.effective.eips.keys().map(|eip| Ipv4Addr::from(*eip)).collect();
+        // Before the first complete read only prefix changes of living EIPs are made.
+        let leaving: Vec<(Ipv4Addr, u8)> =
+            leaving.iter().filter(|(addr, _)| self.complete || eips.contains(addr)).copied().collect();
+        let step = self.network.remove_addresses(&leaving).await;
+        let mut errors = self.reporter.problems("address removal", step.errors);
+        let Step { repaired: routes, errors: failed } =
+            self.network.ensure_routes(&self.effective, self.complete).await;
+        repaired.extend(routes);
+        errors += self.reporter.problems("routes", failed);
+        errors
+    }
+
+    fn read_source(&mut self) {
+        if self.source.is_none() {
+            match ManifestSource::new(&self.options.manifests) {
+                Ok(source) => {
+                    self.source = Some(source);
+                    self.reporter.problems("source", []);
+                }
+                Err(error) => {
+                    self.reporter.problems("source", [error.to_string()]);
+                    self.backoff.failed(tokio::time::Instant::now());
+                }
+            }
+        }
+        let Some(source) = self.source.as_mut() else { return };
+        let snapshot = block_in_place(|| source.load());
+        let complete = is_complete(&snapshot.diagnostics);
+        let index: Index = snapshot.objects.iter().cloned().collect();
+        let (desired, mut diagnostics) = DesiredState::build(&index, &self.options.gateway);
+        snapshot.locate(&mut diagnostics);
+        diagnostics.extend(snapshot.diagnostics);
+        self.reporter.diagnostics(diagnostics);
+        self.objects = index.len();
+        self.desired = desired;
+        let held = (!self.complete && !complete)
+            .then(|| "the manifests could not be read completely: nothing is removed until they can".to_owned());
+        self.complete |= complete;
+        self.reporter.problems("fail static", held);
+    }
+
+    /// What should be there now. While incomplete this depends on what is pinned.
+    fn refresh_effective(&mut self) {
+        if self.complete {
+            if self.effective != self.desired {
+                self.effective = self.desired.clone();
+            }
+        } else if let Ok(actual) = block_in_place(|| self.datapath.maps().read_actual()) {
+            self.effective = hold(&self.desired, &actual);
+        }
+    }
+
+    /// Compares the rule maps with what should be there and writes the difference.
+    fn write_rules(&mut self) -> Written {
+        let actual = match block_in_place(|| self.datapath.maps().read_actual()) {
+            Ok(actual) => actual,
+            Err(error) => return Written { errors: vec![error.to_string()], ..Written::default() },
+        };
+        self.refresh_effective();
+        let plan = plan(&self.effective, &actual);
+        let mut written = Written::default();
+        let maps = self.datapath.maps();
+        block_in_place(|| {
+            for op in &plan.ops {
+                if let Err(error) = maps.apply(op) {
+                    written.errors.push(format!("{}: {error}", describe(op)));
+                }
+            }
+        });
+        let gone = plan.ops.iter().filter_map(|op| match op {
+            MapOp::DelEip(eip) => Some(Ipv4Addr::from(*eip)),
+            MapOp::PutEip(..)
+            | MapOp::PutFipOut(..)
+            | MapOp::PutFipIn(..)
+            | MapOp::PutDnat(..)
+            | MapOp::PutSnat(..)
+            | MapOp::DelSnat(_)
+            | MapOp::DelDnat(_)
+            | MapOp::DelFipIn(_)
+            | MapOp::DelFipOut(_) => None,
+        });
+        self.network.forget(gone);
+        self.pending_end.extend_from_slice(&plan.end);
+        written.ended = self.end_sessions(&mut written.errors);
+        written.plan = plan;
+        written
+    }
+
+    fn end_sessions(&mut self, errors: &mut Vec<String>) -> u64 {
+        if self.pending_end.is_empty() {
+            return 0;
+        }
+        let outcome = match &self.sweeper {
+            Some(sweeper) => block_in_place(|| sweeper.end(&self.pending_end)).map_err(|error| error.to_string()),
+            None => Err("the sweeper is not available".to_owned()),
+        };
+        match outcome {
+            Ok(ended) => {
+                self.pending_end.clear();
+                ended
+            }
+            Err(error) => {
+                errors.push(format!("cannot end the sessions of removed rules: {error}"));
+                0
+            }
+        }
+    }
+
+    fn attached(&self) -> bool {
+        self.network.internal.link.is_some() == self.mechanisms[0].is_some()
+            && self.network.external.link.is_some() == self.mechanisms[1].is_some()
+    }
+
+    /// CONFIG, programs and sysctls of the interfaces that exist.
+    fn hooks(&mut self) -> (Step, Vec<String>) {
+        let mut errors = Vec::new();
+        if let Err(error) = self.write_config() {
+            errors.push(error.to_string());
+        }
+        let mut repaired = Vec::new();
+        for (slot, side) in [(0, Side::Internal), (1, Side::External)] {
+            let interface = if side == Side::Internal { &self.network.internal } else { &self.network.external };
+            let Some(link) = interface.link else { continue };
+            let name = interface.name.clone();
+            let mode = mode(self.options.attach);
+            let (ns, datapath) = (&self.network.ns, &mut self.datapath);
+            match block_in_place(|| ns.run(|| datapath.attach(side, link.ifindex, &name, mode))) {
+                Ok(Ok(attached)) => {
+                    if self.mechanisms[slot].is_some() {
+                        repaired.extend(repairs(&attached, &name));
+                    }
+                    self.mechanisms[slot] = Some(attached.mechanism);
+                    self.tell_attached(&name, link.ifindex, &attached);
+                }
+                Ok(Err(error)) => errors.push(format!("{name}: {error}")),
+                Err(error) => errors.push(error.to_string()),
+            }
+        }
+        let mut step = self.network.ensure_sysctls();
+        step.repaired.extend(repaired);
+        (step, errors)
+    }
+
+    fn write_config(&mut self) -> Result<bool, MapsError> {
+        let (internal, external) = (self.network.internal.link, self.network.external.link);
+        let options = self.options;
+        block_in_place(|| {
+            self.datapath.maps().update_config(|config| {
+                let mut flags = 0;
+                if options.redirect == Switch::On {
+                    flags |= ConfigFlags::Redirect as u32;
+                }
+                if options.unmatched == Unmatched::Drop {
+                    flags |= ConfigFlags::UnmatchedDrop as u32;
+                }
+                config.flags = flags;
+                // A missing interface keeps its old index: no packet can carry it.
+                if let Some(link) = internal {
+                    config.int_ifindex = link.ifindex;
+                }
+                if let Some(link) = external {
+                    config.ext_ifindex = link.ifindex;
+                }
+                (config.port_min, config.port_max) = options.ports;
+                config.timeouts = options.timeouts;
+            })
+        })
+    }
+
+    fn open_sweepers(&mut self) {
+        match self.datapath.sweeper() {
+            Ok(sweeper) => self.sweeper = Some(sweeper),
+            Err(error) => tracing::error!(%error, "cannot open the sweeper; sessions of removed rules will time out"),
+        }
+    }
+
+    fn start_sweeping(&self) {
+        let adopted = self.adopted && self.complete;
+        let (paths, interval) = (self.paths.clone(), self.options.sweep);
+        let Ok(sweeper) = self.datapath.sweeper() else { return };
+        tokio::spawn(async move {
+            let job = tokio::task::spawn_blocking(move || {
+                let ended = if adopted { sweeper::end_orphans(&paths, &sweeper) } else { Ok(0) };
+                (sweeper, ended)
+            });
+            let Ok((sweeper, ended)) = job.await else { return };
+            match ended {
+                Ok(0) => {}
+                Ok(ended) => tracing::info!(ended, "ended sessions whose rule went while no daemon ran"),
+                Err(error) => tracing::error!(%error, "cannot look for sessions without a rule"),
+            }
+            sweeper::spawn(sweeper, interval);
+        });
+    }
+
+    fn tell_attached(&mut self, name: &str, ifindex: u32, attached: &Attached) {
+        if attached.hooks.iter().any(|(_, outcome)| *outcome != Outcome::Unchanged) {
+            tracing::info!(interface = name, ifindex, mode = word(attached.mechanism), "programs attached");
+        }
+        if let (Some(reason), false) = (&attached.fallback, self.fallback_said) {
+            self.fallback_said = true;
+            tracing::warn!("TCX is not used, clsact filters are: {reason}");
+        }
+    }
+
+    fn tell_repairs(&mut self, repaired: &[String]) {
+        if repaired.is_empty() {
+            return;
+        }
+        self.repairs += repaired.len() as u64;
+        for what in repaired.iter().take(20) {
+            tracing::warn!("repaired: {what}");
+        }
+        tracing::warn!(repaired = repaired.len(), repairs_total = self.repairs, "drift repaired");
+    }
+
+    fn tell_reconciled(&self, writes: u64, ended_sessions: u64, took: Duration, errors: usize) {
+        let state = &self.effective;
+        tracing::info!(
+            objects = self.objects,
+            eips = state.eips.len(),
+            fips = state.fip_in.len(),
+            dnat = state.dnat.len(),
+            snat = state.snat.len(),
+            routes = state.routes.len(),
+            writes,
+            ended_sessions,
+            duration_ms = millis(took),
+            errors,
+            complete = self.complete,
+            "reconciled"
+        );
+    }
+
+    fn tell_ready(&mut self) {
+        if let ([Some(internal), Some(external)], false) = (self.mechanisms, self.ready) {
+            self.ready = true;
+            let attach = if internal == external { word(external) } else { "mixed" };
+            tracing::info!(
+                gateway = %self.options.gateway,
+                since_start_ms = millis(self.started.elapsed()),
+                adopted = self.adopted,
+                map_writes = self.datapath.maps().writes(),
+                attach,
+                "ready"
+            );
+            self.start_sweeping();
+        }
+    }
+}
+
+impl Work {
+    fn with(self, other: Self) -> Self {
+        Self {
+            source: self.source || other.source,
+            rules: self.rules || other.rules,
+            hooks: self.hooks || other.hooks,
+            network: self.network || other.network,
+            announce: self.announce || other.announce,
+        }
+    }
+}
+
+/// Waits for the source's next change; the error when its watch broke. Never returns without a source.
+async fn changed(source: Option<&mut ManifestSource>) -> Option<String> {
+    match source {
+        Some(source) => source.changed().await.err().map(|error| error.to_string()),
+        None => std::future::pending().await,
+    }
+}
+
+fn mode(attach: Attach) -> AttachMode {
+    match attach {
+        Attach::Auto => AttachMode::Auto,
+        Attach::Tcx => AttachMode::Tcx,
+        Attach::Clsact => AttachMode::Clsact,
+    }
+}
+
+fn word(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::Tcx => "tcx",
+        Mechanism::Clsact => "clsact",
+    }
+}
+
+fn repairs(attached: &Attached, interface: &str) -> Vec<String> {
+    let changed = attached.hooks.iter().filter(|(_, outcome)| *outcome != Outcome::Unchanged);
+    changed.map(|(hook, _)| format!("program {} on {interface}", hook.name())).collect()
+}
+
+fn describe(op: &MapOp) -> String {
+    let ip = |addr: &[u8; 4]| Ipv4Addr::from(*addr);
+    match op {
+        MapOp::PutEip(eip, _) => format!("EIPS entry {}", ip(eip)),
+        MapOp::PutFipOut(pod, _) => format!("FIP_OUT entry {}", ip(pod)),
+        MapOp::PutFipIn(eip, _) => format!("FIP_IN entry {}", ip(eip)),
+        MapOp::PutDnat(key, _) => {
+            format!("DNAT entry {}:{} proto {}", ip(&key.eip), u16::from_be_bytes(key.port), key.proto)
+        }
+        MapOp::PutSnat(key, _) => format!("SNAT entry {}/{}", ip(&key.addr), key.prefix_len),
+        MapOp::DelSnat(key) => format!("surplus SNAT entry {}/{}", ip(&key.addr), key.prefix_len),
+        MapOp::DelDnat(key) => {
+            format!("surplus DNAT entry {}:{} proto {}", ip(&key.eip), u16::from_be_bytes(key.port), key.proto)
+        }
+        MapOp::DelFipIn(eip) => format!("surplus FIP_IN entry {}", ip(eip)),
+        MapOp::DelFipOut(pod) => format!("surplus FIP_OUT entry {}", ip(pod)),
+        MapOp::DelEip(eip) => format!("surplus EIPS entry {}", ip(eip)),
+    }
+}

@@ -1,0 +1,161 @@
+//! Everything before the loop: preflight, the lock, loading or adopting the data plane.
+
+use std::thread;
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+
+use super::Options;
+use crate::{
+    datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, MapsError},
+    exit::{Exit, Failure},
+    net::NetNs,
+    preflight::Preflight,
+};
+
+/// SIGTERM and SIGINT.
+pub(super) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::new(Exit::Failure, format!("cannot handle signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Returns when one of them comes, with its name.
+    pub(super) async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// What the loop starts with.
+pub(super) struct Startup {
+    pub(super) ns: NetNs,
+    pub(super) paths: GatewayPaths,
+    pub(super) lock: Lock,
+    pub(super) datapath: Datapath,
+    pub(super) adopted: bool,
+    pub(super) stop: Stop,
+}
+
+/// Gets everything that the loop needs; `None` when a signal ended the wait for the lock.
+pub(super) async fn start(options: &Options) -> Result<Option<Startup>, Failure> {
+    let mut stop = Stop::new()?;
+    let paths = GatewayPaths::new(&options.bpffs, &options.gateway)
+        .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+    let ns = preflight(options)?;
+    let Some(lock) = lock(&paths, options, &mut stop).await? else { return Ok(None) };
+    let load = LoadOptions { max_sessions: options.max_sessions, ..LoadOptions::default() };
+    let (datapath, report) = tokio::task::block_in_place(|| Datapath::load(&paths, &lock, &load))
+        .map_err(|error| Failure::from_error(load_exit(&error), &error))?;
+    let adopted = report.created.is_empty();
+    tell(options, &report, adopted);
+    Ok(Some(Startup { ns, paths, lock, datapath, adopted, stop }))
+}
+
+fn preflight(options: &Options) -> Result<NetNs, Failure> {
+    let ns = NetNs::from_option(options.netns.as_deref()).map_err(|error| {
+        // A path that cannot be opened is a typing error unless everything is missing.
+        Failure::from_error(Exit::Preflight, &error)
+    })?;
+    let interfaces = [options.internal.as_str(), options.external.as_str()];
+    let (preflight, entered) = match ns.run(|| Preflight::run(&options.bpffs, &interfaces)) {
+        Ok(preflight) => (preflight, Ok(())),
+        // Without privileges the namespace is closed as well; the table says more.
+        Err(error) => (Preflight::run(&options.bpffs, &[]), Err(error)),
+    };
+    if !preflight.passed() {
+        return Err(Failure::new(Exit::Preflight, format!("natgw cannot run here\n{}", preflight.render().trim_end())));
+    }
+    entered.map_err(|error| Failure::from_error(Exit::Preflight, &error))?;
+    Ok(ns)
+}
+
+async fn lock(paths: &GatewayPaths, options: &Options, stop: &mut Stop) -> Result<Option<Lock>, Failure> {
+    let fail = |error: LockError| Failure::from_error(Exit::Preflight, &error);
+    let holder = match Lock::try_acquire(paths).map_err(fail)? {
+        Ok(lock) => return Ok(Some(lock)),
+        Err(holder) => holder,
+    };
+    if options.lock_wait.is_zero() {
+        return Err(held(options, &holder));
+    }
+    tracing::warn!(
+        gateway = %options.gateway,
+        holder = %holder,
+        wait = %humantime::format_duration(options.lock_wait),
+        "another natgw owns gateway `{}`: {holder}; waiting for it to end",
+        options.gateway
+    );
+    let (sender, receiver) = oneshot::channel();
+    let wanted = paths.clone();
+    // flock(2) blocks without a time-out; the thread ends with the process if the wait is given up.
+    thread::Builder::new()
+        .name("natgw-lock".to_owned())
+        .spawn(move || drop(sender.send(Lock::acquire_blocking(&wanted))))
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot start a thread: {error}")))?;
+    tokio::select! {
+        taken = tokio::time::timeout(options.lock_wait, receiver) => match taken {
+            Ok(Ok(lock)) => lock.map(Some).map_err(fail),
+            Ok(Err(_)) | Err(_) => Err(held(options, &Lock::holder(paths).unwrap_or(holder))),
+        },
+        name = stop.wait() => {
+            tracing::info!(signal = name, "stopped while waiting for the lock");
+            Ok(None)
+        }
+    }
+}
+
+fn held(options: &Options, holder: &Holder) -> Failure {
+    Failure::new(
+        Exit::LockHeld,
+        format!(
+            "another natgw owns gateway `{}`: {holder}; stop it first, or wait longer with --lock-wait (now {})",
+            options.gateway,
+            humantime::format_duration(options.lock_wait)
+        ),
+    )
+}
+
+fn tell(options: &Options, report: &LoadReport, adopted: bool) {
+    for warning in &report.warnings {
+        tracing::warn!("{warning}");
+    }
+    let insns = report.programs.iter().filter_map(|program| program.verified_instructions).max();
+    tracing::info!(
+        gateway = %options.gateway,
+        adopted,
+        maps_adopted = report.adopted.len(),
+        maps_created = report.created.len(),
+        verified_instructions_max = insns,
+        duration_ms = millis(report.elapsed),
+        "data plane loaded"
+    );
+}
+
+/// Whole milliseconds, for log fields.
+pub(super) fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn load_exit(error: &LoadError) -> Exit {
+    match error {
+        LoadError::Abi(_) | LoadError::Maps(MapsError::Abi(_)) => Exit::Abi,
+        LoadError::NoObject | LoadError::Pin(_) => Exit::Preflight,
+        LoadError::Maps(_)
+        | LoadError::Object { .. }
+        | LoadError::Incomplete { .. }
+        | LoadError::Verifier { .. }
+        | LoadError::Program { .. }
+        | LoadError::PinProgram { .. } => Exit::Failure,
+    }
+}
