@@ -56,4 +56,10 @@ impl SessionCell for Cell {
             }
         }
     }
+
+    #[inline(always)]
+    fn tag(self) -> u32 {
+        // SAFETY: as above. Volatile, like the barrier-free loads before it on a TSO machine: read last.
+        unsafe { load(&raw const (*self.0).tag) }
+    }
 }

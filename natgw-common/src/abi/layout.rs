@@ -45,8 +45,8 @@ layout! {
         int_addr @ 0, peer_addr @ 4, int_port @ 8, peer_port @ 10, proto @ 12, role @ 13, _pad @ 14,
     }
     Session: size 40 align 8 {
-        last_seen_ns @ 0, created_ns @ 8, state @ 16, int_addr @ 20, peer_addr @ 24, int_port @ 28, peer_port @ 30,
-        origin @ 32, _pad @ 36,
+        last_seen_ns @ 0, created_ns @ 8, state @ 16, tag @ 20, int_addr @ 24, peer_addr @ 28, int_port @ 32, peer_port @ 34,
+        origin @ 36,
     }
     SweepItem: size 24 align 8 { key @ 0, created_ns @ 16 }
     Traffic: size 16 align 8 { packets @ 0, bytes @ 8 }

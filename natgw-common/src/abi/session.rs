@@ -77,6 +77,18 @@ pub struct SessionKey {
     pub _pad: [u8; 2],
 }
 
+impl SessionKey {
+    /// A number that tells one key from another; see [`Session::tag`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn tag(&self) -> u32 {
+        let ports = u16::from_ne_bytes(self.ext_port) as u32 | (u16::from_ne_bytes(self.peer_port) as u32) << 16;
+        // Rotated, so that equal addresses or swapped ends do not cancel out.
+        let addresses = u32::from_ne_bytes(self.ext_addr).rotate_left(8) ^ u32::from_ne_bytes(self.peer_addr);
+        addresses ^ ports.rotate_left(16 * (self.role as u32 & 1)) ^ ((self.proto as u32) << 20)
+    }
+}
+
 /// Key of `FLOWS`: the flow as the internal host sees it.
 #[repr(C, align(4))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,12 +113,17 @@ pub struct FlowKey {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
-    /// `CLOCK_MONOTONIC` of the last refreshing packet, at most a second stale. 0: dead, being removed.
+    /// `CLOCK_MONOTONIC` of the last refreshing packet, at most a second stale; with [`Session::DEAD`] set: of its
+    /// removal, which is under way.
     pub last_seen_ns: u64,
     /// `CLOCK_MONOTONIC` of the first packet.
     pub created_ns: u64,
     /// TCP: [`crate::tcp_state::TcpState`]; other protocols: 0.
     pub state: u32,
+    /// [`SessionKey::tag`] of its key. The kernel reuses the memory of a removed entry at once, so a packet that had
+    /// just looked up the old session may read the new one: the tag tells. It stands before the fields it guards
+    /// because entries are filled from front to back; readers read it last.
+    pub tag: u32,
     /// The internal host, network order.
     pub int_addr: [u8; 4],
     /// The peer as the internal host sees it, network order.
@@ -117,11 +134,12 @@ pub struct Session {
     pub peer_port: [u8; 2],
     /// [`Origin`].
     pub origin: u32,
-    /// Zero.
-    pub _pad: u32,
 }
 
 impl Session {
+    /// Marks [`Session::last_seen_ns`] of a session that is being removed. (A clock needs 292 years to set it.)
+    pub const DEAD: u64 = 1 << 63;
+
     /// The `FLOWS` key that must point at this session.
     #[must_use]
     #[inline(always)]

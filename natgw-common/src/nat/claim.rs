@@ -2,7 +2,7 @@
 //!
 //! `SESSIONS` first, with `NOEXIST`: whoever inserts owns the tuple. Then `FLOWS`, the index for the other direction;
 //! if that cannot be had, the claim is taken back. Removal goes the other way round, and only by the one who swapped
-//! `last_seen_ns` to 0, so two CPUs never remove or reuse one session together.
+//! `last_seen_ns` to dead, so two CPUs never remove or reuse one session together.
 
 use super::{Env, Inserted, SessionCell, Tuple, lifetime::alive};
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
 
 /// Ports tried for one new flow.
 pub const PROBES: u32 = 16;
+
+/// How long a removal may take before somebody else does it.
+const REMOVAL_NS: u64 = 1_000_000_000;
 
 /// What is asked for: the flow as the internal host sees it, and as the outside shall see it.
 #[repr(C)]
@@ -63,12 +66,13 @@ impl Wanted {
             last_seen_ns: now,
             created_ns: now,
             state,
+            // The port may still change: set when it is claimed.
+            tag: 0,
             int_addr: inside.src,
             peer_addr: inside.dst,
             int_port: inside.sport,
             peer_port: inside.dport,
             origin: origin as u32,
-            _pad: 0,
         };
         Self { key, session }
     }
@@ -226,8 +230,9 @@ fn random_port<E: Env>(env: &E) -> [u8; 2] {
 #[inline(always)]
 pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let Wanted { key, session } = wanted;
+    session.tag = key.tag();
     match env.insert_session(key, session) {
-        Inserted::Yes => return link(env, wanted),
+        Inserted::Yes => return link(env, wanted, steal),
         Inserted::Full => return Claim::Full,
         Inserted::Exists => {}
     }
@@ -244,8 +249,7 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
                 Inserted::Full => Claim::Full,
             };
         }
-        let closed = key.proto == proto::TCP && cell.state() == TcpState::Closed as u32;
-        if !closed {
+        if !is_closed(cell, key.proto) {
             return Claim::Taken;
         }
         if steal == Steal::Expired {
@@ -257,7 +261,7 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     }
     env.count(SessionStat::Reclaimed);
     match env.insert_session(key, session) {
-        Inserted::Yes => link(env, wanted),
+        Inserted::Yes => link(env, wanted, steal),
         Inserted::Exists => Claim::Taken,
         Inserted::Full => Claim::Full,
     }
@@ -265,11 +269,11 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
 
 /// Adds the index entry of a session just claimed, or takes the claim back.
 #[inline(always)]
-fn link<E: Env>(env: &E, wanted: &mut Wanted) -> Claim {
+fn link<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let Wanted { key, session } = wanted;
     let flow = session.flow_key(key);
     let inserted = match env.insert_flow(&flow, key) {
-        Inserted::Exists => match displace(env, &flow, session) {
+        Inserted::Exists => match displace(env, &flow, session, steal) {
             Some(other) => {
                 env.remove_session(key);
                 *key = *other;
@@ -297,12 +301,13 @@ fn link<E: Env>(env: &E, wanted: &mut Wanted) -> Claim {
 
 /// Clears a stale index entry; `Some` if it belongs to a live session of the same flow.
 #[inline(always)]
-fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session) -> Option<&'e SessionKey> {
+fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session, steal: Steal) -> Option<&'e SessionKey> {
     let other = env.flow(flow)?;
     if let Some(cell) = env.session(other)
         && same_flow(cell, session)
     {
-        if alive(env, cell, other.proto) {
+        let closed = steal == Steal::Closed && is_closed(cell, other.proto);
+        if !closed && alive(env, cell, other.proto) {
             return Some(other);
         }
         if remove(env, other, cell) {
@@ -312,6 +317,12 @@ fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session) -> Option
     }
     env.remove_flow(flow);
     None
+}
+
+/// Whether both ends have closed the connection.
+#[inline(always)]
+fn is_closed<C: SessionCell>(cell: C, proto: u8) -> bool {
+    proto == proto::TCP && cell.state() == TcpState::Closed as u32
 }
 
 #[inline(always)]
@@ -326,11 +337,13 @@ fn same_flow<C: SessionCell>(cell: C, session: &Session) -> bool {
 /// Removes the session `cell`; `false` if it was refreshed or somebody else is removing it.
 #[inline(always)]
 pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell) -> bool {
-    let seen = cell.last_seen_ns();
-    if seen == 0 || !cell.swap_last_seen(seen, 0) {
+    let (seen, now) = (cell.last_seen_ns(), env.now());
+    // A removal takes microseconds; one that began long ago has failed half-way and is taken over.
+    let other_removes = seen & Session::DEAD != 0 && now.saturating_sub(seen & !Session::DEAD) < REMOVAL_NS;
+    let fixed = cell.fixed();
+    if other_removes || cell.tag() != key.tag() || !cell.swap_last_seen(seen, now | Session::DEAD) {
         return false;
     }
-    let fixed = cell.fixed();
     let flow = FlowKey {
         int_addr: fixed.int_addr,
         peer_addr: fixed.peer_addr,

@@ -40,7 +40,7 @@ pub struct Fixed {
 
 /// A session inside its map.
 pub trait SessionCell: Copy {
-    /// When it was last seen; 0 when it is being removed.
+    /// [`Session::last_seen_ns`] as stored.
     fn last_seen_ns(self) -> u64;
     /// Replaces `last_seen_ns` if it still is `old`.
     fn swap_last_seen(self, old: u64, new: u64) -> bool;
@@ -52,6 +52,8 @@ pub trait SessionCell: Copy {
     fn swap_state(self, old: u32, new: u32) -> bool;
     /// The rest.
     fn fixed(self) -> Fixed;
+    /// Its tag, read after everything read before.
+    fn tag(self) -> u32;
 }
 
 /// The world around the NAT.

@@ -4,9 +4,9 @@
 //! back to the gateway because neither is a VPC address.
 
 use super::{
-    Env, Exit, SessionCell, Tuple,
+    Env, Exit, Tuple,
     claim::{Ports, Wanted, may_begin},
-    lifetime::touch,
+    lifetime::{read, touch},
     outbound::leave,
 };
 use crate::{
@@ -59,8 +59,7 @@ pub(super) fn dial<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
 #[inline(always)]
 fn reply<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Option<Tuple> {
     let key = tuple.session_key(packet.ip.proto, packet.transport);
-    let cell = env.session(&key)?;
-    let fixed = cell.fixed();
+    let (cell, fixed) = read(env, &key)?;
     // Only a hairpinned session has a peer inside: anything else here is a pod that forged a source.
     (fixed.origin == Origin::Hairpin as u32 && touch(env, cell, key.proto, packet.transport, Sender::Peer))
         .then(|| Tuple::inward(&fixed))

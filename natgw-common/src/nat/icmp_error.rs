@@ -2,7 +2,7 @@
 //!
 //! An error neither refreshes nor ends a session (RFC 5508 REQ-6, RFC 5382 REQ-10).
 
-use super::{Env, ErrorRewrite, Exit, SessionCell, Tuple};
+use super::{Env, ErrorRewrite, Exit, Tuple, lifetime::read};
 use crate::{
     abi::{Counter, DropReason, Origin},
     wire::{Inner, Packet},
@@ -13,9 +13,8 @@ use crate::{
 pub(super) fn inbound<E: Env>(env: &E, packet: &Packet, inner: Inner) -> E::Verdict {
     let exit = if packet.ip.ttl <= 1 { Exit::Kernel } else { Exit::Internal };
     let quoted = Tuple::of_inner(&inner);
-    let session = env
-        .session(&quoted.reversed().session_key(inner.ip.proto, reply_to(inner)))
-        .map(SessionCell::fixed)
+    let session = read(env, &quoted.reversed().session_key(inner.ip.proto, reply_to(inner)))
+        .map(|(_, fixed)| fixed)
         .filter(|fixed| fixed.origin != Origin::Hairpin as u32);
     let to = if let Some(fixed) = session {
         let inner = Tuple::inward(&fixed).reversed();
@@ -71,12 +70,12 @@ pub fn own_error<E: Env>(env: &E, packet: &Packet, inner: Inner) -> Option<Error
 fn about_delivered<E: Env>(env: &E, inner: Inner) -> Option<(ErrorRewrite, Option<Origin>)> {
     let quoted = Tuple::of_inner(&inner);
     let flow = quoted.reversed().flow_key(inner.ip.proto, reply_to(inner));
-    let key = env.flow(&flow)?;
-    let fixed = env.session(key)?.fixed();
+    let key = *env.flow(&flow)?;
+    let (_, fixed) = read(env, &key)?;
     if fixed.int_addr != flow.int_addr || fixed.int_port != flow.int_port {
         return None;
     }
-    let to = ErrorRewrite { src: key.ext_addr, dst: key.peer_addr, inner: Tuple::outward(key).reversed() };
+    let to = ErrorRewrite { src: key.ext_addr, dst: key.peer_addr, inner: Tuple::outward(&key).reversed() };
     Some((to, Origin::from_u32(fixed.origin)))
 }
 
@@ -84,9 +83,8 @@ fn about_delivered<E: Env>(env: &E, inner: Inner) -> Option<(ErrorRewrite, Optio
 #[inline(always)]
 fn hairpin<E: Env>(env: &E, packet: &Packet, inner: Inner) -> E::Verdict {
     let quoted = Tuple::of_inner(&inner);
-    let session = env
-        .session(&quoted.reversed().session_key(inner.ip.proto, reply_to(inner)))
-        .map(SessionCell::fixed)
+    let session = read(env, &quoted.reversed().session_key(inner.ip.proto, reply_to(inner)))
+        .map(|(_, fixed)| fixed)
         .filter(|fixed| fixed.origin == Origin::Hairpin as u32);
     let to = if let Some(fixed) = session {
         let inner = Tuple::inward(&fixed).reversed();

@@ -1,10 +1,10 @@
 //! Packets of the external interface.
 
 use super::{
-    Env, Exit, SessionCell, Tuple,
+    Env, Exit, Tuple,
     claim::{Ports, Wanted, may_begin},
     icmp_error,
-    lifetime::touch,
+    lifetime::{read, touch},
 };
 use crate::{
     abi::{Counter, DnatKey, DropReason, FipFlags, Origin},
@@ -31,8 +31,7 @@ pub fn inbound<E: Env>(
     }
     let tuple = Tuple::of(packet);
     let key = tuple.session_key(packet.ip.proto, packet.transport);
-    if let Some(cell) = env.session(&key) {
-        let fixed = cell.fixed();
+    if let Some((cell, fixed)) = read(env, &key) {
         // A hairpinned session has its peer inside: from outside its tuple can only be forged.
         if fixed.origin != Origin::Hairpin as u32 && touch(env, cell, key.proto, packet.transport, Sender::Peer) {
             return arrive(env, packet, Tuple::inward(&fixed), Origin::from_u32(fixed.origin));

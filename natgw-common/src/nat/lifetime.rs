@@ -1,8 +1,8 @@
 //! How long a session lives: idle limits, refreshing, and the TCP state that chooses the limit.
 
-use super::{Env, SessionCell};
+use super::{Env, Fixed, SessionCell};
 use crate::{
-    abi::{SessionStat, Timeouts},
+    abi::{Session, SessionKey, SessionStat, Timeouts},
     tcp_state::{Sender, TcpState},
     wire::{Transport, proto},
 };
@@ -27,12 +27,20 @@ pub const fn idle_limit(timeouts: &Timeouts, proto: u8, state: u32) -> u64 {
     }
 }
 
-/// Whether a session last seen at `last_seen_ns` is past its `limit`. A dead one (0) is.
+/// Whether a session last seen at `last_seen_ns` is past its `limit`. A dead one is.
 #[must_use]
 #[inline(always)]
 pub const fn expired(last_seen_ns: u64, limit: u64, now: u64) -> bool {
     // A clock that seems to run backwards (another CPU's coarse tick) is no reason to expire anything.
-    last_seen_ns == 0 || now.saturating_sub(last_seen_ns) > limit
+    last_seen_ns & Session::DEAD != 0 || now.saturating_sub(last_seen_ns) > limit
+}
+
+/// Looks up a session and reads its unchanging part; `None` also if the entry was reused under our hands.
+#[inline(always)]
+pub(super) fn read<E: Env>(env: &E, key: &SessionKey) -> Option<(E::Cell, Fixed)> {
+    let cell = env.session(key)?;
+    let fixed = cell.fixed();
+    (cell.tag() == key.tag()).then_some((cell, fixed))
 }
 
 /// Whether `cell` is alive.

@@ -1,10 +1,10 @@
 //! Packets of the internal interface.
 
 use super::{
-    Env, Exit, SessionCell, Tuple,
+    Env, Exit, Tuple,
     claim::{Ports, Wanted, may_begin},
     hairpin, icmp_error,
-    lifetime::touch,
+    lifetime::{read, touch},
     pool::pick,
 };
 use crate::{
@@ -32,7 +32,7 @@ pub fn outbound<E: Env>(
     let tuple = Tuple::of(packet);
     let flow = tuple.flow_key(packet.ip.proto, packet.transport);
     if let Some((key, origin)) = known(env, &flow, packet.transport) {
-        return leave(env, packet, key, origin);
+        return leave(env, packet, &key, origin);
     }
     if env.eip(packet.ip.dst).is_some() {
         return hairpin::dial(env, packet);
@@ -42,10 +42,9 @@ pub fn outbound<E: Env>(
 
 /// The live session of an outward packet, now refreshed.
 #[inline(always)]
-fn known<'e, E: Env>(env: &'e E, flow: &FlowKey, transport: Transport) -> Option<(&'e SessionKey, u32)> {
-    let key = env.flow(flow)?;
-    let cell = env.session(key)?;
-    let fixed = cell.fixed();
+fn known<E: Env>(env: &E, flow: &FlowKey, transport: Transport) -> Option<(SessionKey, u32)> {
+    let key = *env.flow(flow)?;
+    let (cell, fixed) = read(env, &key)?;
     // The index and the record are two maps: believe the record.
     let ours = fixed.int_addr == flow.int_addr
         && fixed.int_port == flow.int_port
