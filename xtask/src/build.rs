@@ -11,7 +11,7 @@ pub(crate) struct Args {
     #[arg(long)]
     release: bool,
     #[command(flatten)]
-    setup: setup::Args,
+    setup: setup::Consent,
 }
 
 /// Builds everything that the tests and the demo start.

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) deny_warnings: bool,
     #[command(flatten)]
-    setup: setup::Args,
+    setup: setup::Consent,
 }
 
 /// `cargo xtask build-ebpf`.

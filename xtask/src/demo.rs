@@ -13,7 +13,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    setup: setup::Args,
+    setup: setup::Consent,
     /// Arguments for natgw-demo.
     #[arg(last = true)]
     rest: Vec<String>,

@@ -38,7 +38,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Finds or installs everything that is needed; a second run does nothing.
-    Setup(setup::Args),
+    Setup(setup::Consent),
     /// Builds the eBPF object `target/bpf/natgw.o` (release, BTF, cpu v3).
     BuildEbpf(build_ebpf::Args),
     /// Builds the eBPF object and user space with it inside.
@@ -67,4 +67,23 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Demo(args) => return demo::run(&workspace, &args),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn layers_and_arguments_for_tests_are_told_apart() {
+        let line = ["xtask", "test", "--layer", "unit", "--layer", "netns", "--test-threads", "2", "--", "ping"];
+        assert!(Cli::try_parse_from(line).is_ok());
+        assert!(Cli::try_parse_from(["xtask", "test", "--test-threads", "0"]).is_err());
+    }
 }

@@ -21,17 +21,17 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Options of `cargo xtask setup`.
+/// Whether to ask before anything is installed.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct Consent {
     /// Install without asking (it is asked only when standard input is a terminal).
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
 
 /// `cargo xtask setup`.
-pub(crate) fn run(workspace: &Workspace, args: Args) -> Result<()> {
-    let toolchain = ensure(workspace, args)?;
+pub(crate) fn run(workspace: &Workspace, consent: Consent) -> Result<()> {
+    let toolchain = ensure(workspace, consent)?;
     eprintln!(
         "setup: complete (eBPF: rustc {} with LLVM {} of {}, bpf-linker {})",
         toolchain.version,
@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, args: Args) -> Result<()> {
 }
 
 /// Makes sure that nothing is missing, and returns the toolchain for the programs.
-pub(crate) fn ensure(workspace: &Workspace, args: Args) -> Result<Toolchain> {
+pub(crate) fn ensure(workspace: &Workspace, consent: Consent) -> Result<Toolchain> {
     let found = toolchain::detect(workspace);
     let chosen = toolchain::select(&found);
     let needs = missing(workspace, &found, chosen);
@@ -55,7 +55,7 @@ pub(crate) fn ensure(workspace: &Workspace, args: Args) -> Result<Toolchain> {
     if needs.iter().any(|need| !need.is_automatic(packages, root)) {
         bail!("{}", needs::report(&needs, packages, root));
     }
-    if io::stdin().is_terminal() && !args.yes {
+    if io::stdin().is_terminal() && !consent.yes {
         ask(&needs)?;
     }
     install(workspace, &needs)

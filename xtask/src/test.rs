@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     test_threads: Option<u32>,
     #[command(flatten)]
-    setup: setup::Args,
+    setup: setup::Consent,
     /// Names of tests, or other arguments for them.
     #[arg(last = true)]
     rest: Vec<String>,
