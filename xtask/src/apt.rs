@@ -34,8 +34,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
 ];
 
-/// Debian's own compiler with its source, for machines whose rustup has no rust-src.
-pub(crate) const RUST: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// Debian's own compiler with its source (and clippy for it), for machines whose rustup has no rust-src.
+pub(crate) const RUST: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"];
 
 /// The `Candidate:` of `apt-cache policy`, as a version of the program.
 pub(crate) fn parse_candidate(policy: &str) -> Option<&str> {

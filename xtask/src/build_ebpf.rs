@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result};
@@ -19,9 +20,16 @@ pub(crate) struct Args {
     partial: bool,
     /// Fail on warnings of the compiler.
     #[arg(long)]
-    pub(crate) deny_warnings: bool,
+    deny_warnings: bool,
     #[command(flatten)]
     setup: setup::Consent,
+}
+
+impl Args {
+    /// Whole and without warnings.
+    pub(crate) fn strict() -> Self {
+        Self { deny_warnings: true, ..Self::default() }
+    }
 }
 
 /// `cargo xtask build-ebpf`.
@@ -53,9 +61,30 @@ pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -
 }
 
 fn compile(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -> Result<()> {
+    let mut command = cargo_command(workspace, toolchain, "build");
+    if args.deny_warnings {
+        // Not a flag of rustc: that would compile core anew.
+        command.args(["-Z", "warnings", "--config", "build.warnings='deny'"]);
+    }
+    cargo::run(&mut command).context("cannot build the eBPF programs")
+}
+
+/// Clippy over the programs as they are compiled for the kernel; over the host's empty program it sees nothing.
+pub(crate) fn clippy(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
+    let mut command = cargo_command(workspace, toolchain, "clippy");
+    cargo::run(command.args(["--quiet", "--", "-D", "warnings"])).context("clippy does not accept the eBPF programs")
+}
+
+fn cargo_command(workspace: &Workspace, toolchain: &Toolchain, subcommand: &str) -> Command {
     let linker = bpf_linker::binary(&workspace.tools());
     let flags = rustflags(&linker, &path_prefixes(workspace, toolchain));
     let mut command = cargo::command(toolchain.cargo(), workspace.root());
+    // `cargo clippy` is found through PATH, and must be that of the same toolchain.
+    let mut path = vec![toolchain.sysroot.join("bin")];
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    if let Ok(path) = env::join_paths(path) {
+        command.env("PATH", path);
+    }
     command
         .env("RUSTC", toolchain.rustc())
         .env("RUSTC_BOOTSTRAP", "1") // allows `-Z` on a stable compiler
@@ -65,14 +94,10 @@ fn compile(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -> Result<
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
-        .args(["build", "--release", "--locked", "--package", "natgw-ebpf", "--target", TARGET])
+        .args([subcommand, "--release", "--locked", "--package", "natgw-ebpf", "--target", TARGET])
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(workspace.ebpf_target_dir());
-    if args.deny_warnings {
-        // Not a flag of rustc: that would compile core anew.
-        command.args(["-Z", "warnings", "--config", "build.warnings='deny'"]);
-    }
-    cargo::run(&mut command).context("cannot build the eBPF programs")
+    command
 }
 
 /// Flags of every crate of the programs. rustc passes the cpu on to bpf-linker, which refuses it twice.

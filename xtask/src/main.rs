@@ -8,9 +8,12 @@ mod bpf_linker;
 mod build;
 mod build_ebpf;
 mod cargo;
+mod checks;
+mod ci;
 mod demo;
 mod layers;
 mod libtest;
+mod lint;
 mod needs;
 mod object;
 mod progress;
@@ -45,6 +48,10 @@ enum Command {
     Build(build::Args),
     /// Runs the layers of tests and prints their counts.
     Test(test::Args),
+    /// Formatting, clippy, documentation, dependencies and the tree itself.
+    Lint(lint::Args),
+    /// What has to hold for every change: lint and all layers.
+    Ci(ci::Args),
     /// Shows a gateway that forwards while its daemon is killed.
     Demo(demo::Args),
 }
@@ -64,6 +71,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::BuildEbpf(args) => build_ebpf::run(&workspace, &args)?,
         Command::Build(args) => build::run(&workspace, &args)?,
         Command::Test(args) => test::run(&workspace, &args)?,
+        Command::Lint(args) => lint::run(&workspace, &args)?,
+        Command::Ci(args) => ci::run(&workspace, &args)?,
         Command::Demo(args) => return demo::run(&workspace, &args),
     }
     Ok(ExitCode::SUCCESS)

@@ -36,6 +36,13 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
+impl Args {
+    /// All layers, whole.
+    pub(crate) fn all(setup: setup::Consent, test_threads: Option<u32>) -> Self {
+        Self { test_threads, setup, ..Self::default() }
+    }
+}
+
 /// What a layer came to.
 #[derive(Debug)]
 pub(crate) struct Outcome {

@@ -73,6 +73,11 @@ impl Toolchain {
         self.sysroot.join("bin/cargo")
     }
 
+    /// Whether it brings clippy.
+    pub(crate) fn has_clippy(&self) -> bool {
+        ["bin/cargo-clippy", "bin/clippy-driver"].iter().all(|program| self.sysroot.join(program).is_file())
+    }
+
     /// Where the source of the standard library is, by rustc's convention.
     pub(crate) fn source(&self) -> PathBuf {
         source_of(&self.sysroot)

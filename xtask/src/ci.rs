@@ -1,0 +1,69 @@
+//! `cargo xtask ci`: what has to hold for every change. `.ci/run` is this and nothing else.
+
+use anyhow::{Result, bail};
+
+use crate::{
+    layers::{LAYERS, Layer},
+    lint, setup,
+    test::{self, Outcome},
+    workspace::Workspace,
+};
+
+/// Options of `cargo xtask ci`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Tests of a layer that run at a time.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    test_threads: Option<u32>,
+    #[command(flatten)]
+    setup: setup::Consent,
+}
+
+/// Lint and all layers. Both always run: one run shows everything that is wrong.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    setup::run(workspace, args.setup)?;
+    let lint = lint::run(workspace, &lint::Args::with(args.setup));
+    if let Err(error) = &lint {
+        eprintln!("{error:#}");
+    }
+    let outcomes = test::run_layers(workspace, &test::Args::all(args.setup, args.test_threads))?;
+    let tests = test::summarise(&outcomes);
+    let missing: Vec<_> = not_run(LAYERS, &outcomes).map(|layer| layer.name).collect();
+    if !missing.is_empty() {
+        bail!("required layers did not run: {}", missing.join(", "));
+    }
+    match (lint, tests) {
+        (Ok(()), tests) => tests,
+        (Err(error), Ok(())) => Err(error),
+        (Err(lint), Err(tests)) => bail!("{lint:#}; {tests:#}"),
+    }
+}
+
+/// Required layers in which no test ran to its end.
+fn not_run<'a>(layers: &'a [Layer], outcomes: &'a [Outcome]) -> impl Iterator<Item = &'a Layer> {
+    let ran = |layer: &Layer| {
+        let of_layer = outcomes.iter().find(|outcome| outcome.layer.name == layer.name);
+        of_layer.is_some_and(|outcome| outcome.counts.passed + outcome.counts.failed > 0)
+    };
+    layers.iter().filter(move |layer| layer.required && !ran(layer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libtest::Counts;
+
+    fn outcome(layer: &'static Layer, passed: u64, skipped: u64) -> Outcome {
+        Outcome { layer, counts: Counts { passed, failed: 0, skipped }, seconds: 0.0 }
+    }
+
+    #[test]
+    fn a_required_layer_that_is_absent_or_all_skipped_did_not_run() {
+        let all: Vec<_> = LAYERS.iter().map(|layer| outcome(layer, 1, 0)).collect();
+        assert_eq!(not_run(LAYERS, &all).count(), 0);
+        let mut partly: Vec<_> = LAYERS.iter().skip(1).map(|layer| outcome(layer, 1, 0)).collect();
+        assert_eq!(not_run(LAYERS, &partly).map(|layer| layer.name).collect::<Vec<_>>(), ["unit"]);
+        partly.push(outcome(&LAYERS[0], 0, 4));
+        assert_eq!(not_run(LAYERS, &partly).map(|layer| layer.name).collect::<Vec<_>>(), ["unit"]);
+    }
+}
