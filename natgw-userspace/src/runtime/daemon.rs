@@ -57,6 +57,19 @@ impl Work {
     const RULES: Self = Self { source: true, rules: true, hooks: false, network: true, announce: false };
 }
 
+/// Why a pass is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// The start, or the source changed.
+    Change,
+    /// News of the interfaces.
+    Network,
+    /// Something failed before.
+    Retry,
+    /// The periodic check.
+    Drift,
+}
+
 /// The result of comparing and writing the rule maps.
 #[derive(Debug, Default)]
 struct Written {
@@ -66,7 +79,7 @@ struct Written {
 }
 
 /// The running daemon.
-#[expect(clippy::struct_excessive_bools, reason = "four facts about the daemon, no state machine")]
+#[expect(clippy::struct_excessive_bools, reason = "facts about the daemon, no state machine")]
 pub(super) struct Daemon<'a> {
     options: &'a Options,
     started: Instant,
@@ -79,6 +92,8 @@ pub(super) struct Daemon<'a> {
     network: Network,
     watch: LinkWatch,
     source: Option<ManifestSource>,
+    /// The source's watch failed; it is asked again at the next retry.
+    watch_broken: bool,
     reporter: Reporter,
     backoff: Backoff,
     /// What the source said last, and how many objects it had.
@@ -112,6 +127,7 @@ impl<'a> Daemon<'a> {
             network: Network::new(ns, options)?,
             watch,
             source: None,
+            watch_broken: false,
             reporter: Reporter::default(),
             backoff: Backoff::default(),
             desired: DesiredState::default(),
@@ -133,7 +149,7 @@ impl<'a> Daemon<'a> {
             let event = self.watch.next().await;
             self.take(&event);
         }
-        self.pass(Work::EVERYTHING, false).await;
+        self.pass(Work::EVERYTHING, Cause::Change).await;
         let mut resync =
             tokio::time::interval_at(tokio::time::Instant::now() + self.options.resync, self.options.resync);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -153,21 +169,20 @@ impl<'a> Daemon<'a> {
                     while let Some(event) = self.watch.try_next() {
                         work = work.with(self.take(&event));
                     }
-                    self.pass(work, false).await;
+                    self.pass(work, Cause::Network).await;
                 }
-                broken = changed(self.source.as_mut()) => {
+                broken = changed(self.source.as_mut().filter(|_| !self.watch_broken)) => {
                     if let Some(error) = broken {
-                        // What it last knew goes with it: nothing is removed until the next complete read.
-                        self.source = None;
-                        self.complete = false;
+                        // The retry reads everything and watches again.
+                        self.watch_broken = true;
                         self.reporter.problems("source", [error]);
                         self.backoff.failed(tokio::time::Instant::now());
                     } else {
-                        self.pass(Work::RULES, false).await;
+                        self.pass(Work::RULES, Cause::Change).await;
                     }
                 }
-                () = retry => self.pass(Work::EVERYTHING, false).await,
-                _ = resync.tick() => self.pass(Work::DRIFT, true).await,
+                () = retry => self.pass(Work::EVERYTHING, Cause::Retry).await,
+                _ = resync.tick() => self.pass(Work::DRIFT, Cause::Drift).await,
             }
         }
     }
@@ -198,7 +213,7 @@ impl<'a> Daemon<'a> {
     }
 
     /// One pass: does what `work` names, reports, schedules a retry when something failed.
-    async fn pass(&mut self, work: Work, drift: bool) {
+    async fn pass(&mut self, work: Work, cause: Cause) {
         let begun = Instant::now();
         let writes_before = self.datapath.maps().writes();
         if work.source {
@@ -213,8 +228,8 @@ impl<'a> Daemon<'a> {
             written = self.write_rules();
         }
         if work.hooks {
-            let (step, attach_errors) = self.hooks();
-            if drift || self.ready {
+            let (step, attach_errors) = self.hooks(cause);
+            if self.ready {
                 repaired.extend(step.repaired);
             }
             errors += self.reporter.problems("sysctl", step.errors);
@@ -240,12 +255,12 @@ impl<'a> Daemon<'a> {
             errors += self.reporter.problems("maps", std::mem::take(&mut written.errors));
         }
         self.schedule(errors, work);
-        if drift && !written.plan.ops.is_empty() {
+        if cause == Cause::Drift {
             repaired.extend(written.plan.ops.iter().map(describe));
         }
         self.tell_repairs(&repaired);
         let writes = self.datapath.maps().writes() - writes_before;
-        if work.source || !written.plan.is_empty() {
+        if cause == Cause::Change || !written.plan.is_empty() {
             self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
         }
         self.tell_ready();
@@ -254,7 +269,7 @@ impl<'a> Daemon<'a> {
     fn schedule(&mut self, errors: usize, work: Work) {
         if errors > 0 {
             self.backoff.failed(tokio::time::Instant::now());
-        } else if self.source.is_some() && work.rules && work.hooks && work.network {
+        } else if self.source.is_some() && !self.watch_broken && work.rules && work.hooks && work.network {
             self.backoff.succeeded();
         }
     }
@@ -266,24 +281,24 @@ impl<'a> Daemon<'a> {
             leaving.iter().filter(|(addr, _)| self.complete || eips.contains(addr)).copied().collect();
         let step = self.network.remove_addresses(&leaving).await;
         let mut errors = self.reporter.problems("address removal", step.errors);
-        let Step { repaired: routes, errors: failed } =
-            self.network.ensure_routes(&self.effective, self.complete).await;
-        repaired.extend(routes);
-        errors += self.reporter.problems("routes", failed);
+        let step = self.network.ensure_routes(&self.effective, self.complete).await;
+        repaired.extend(step.repaired);
+        errors += self.reporter.problems("routes", step.errors);
+        // Seen again at every check and every news of the interface; trying more often would not help.
+        self.reporter.problems("next hops", step.blocked);
         errors
     }
 
     fn read_source(&mut self) {
+        self.watch_broken = false;
         if self.source.is_none() {
-            match ManifestSource::new(&self.options.manifests) {
-                Ok(source) => {
-                    self.source = Some(source);
-                    self.reporter.problems("source", []);
-                }
-                Err(error) => {
-                    self.reporter.problems("source", [error.to_string()]);
-                    self.backoff.failed(tokio::time::Instant::now());
-                }
+            let (source, error) = match ManifestSource::new(&self.options.manifests) {
+                Ok(source) => (Some(source), None),
+                Err(error) => (None, Some(error.to_string())),
+            };
+            self.source = source;
+            if self.reporter.problems("source", error) > 0 {
+                self.backoff.failed(tokio::time::Instant::now());
             }
         }
         let Some(source) = self.source.as_mut() else { return };
@@ -375,7 +390,7 @@ impl<'a> Daemon<'a> {
     }
 
     /// CONFIG, programs and sysctls of the interfaces that exist.
-    fn hooks(&mut self) -> (Step, Vec<String>) {
+    fn hooks(&mut self, cause: Cause) -> (Step, Vec<String>) {
         let mut errors = Vec::new();
         if let Err(error) = self.write_config() {
             errors.push(error.to_string());
@@ -400,6 +415,10 @@ impl<'a> Daemon<'a> {
             }
         }
         let mut step = self.network.ensure_sysctls();
+        // A new interface starts with the kernel's defaults: setting those is no repair.
+        if cause != Cause::Drift {
+            step.repaired.clear();
+        }
         step.repaired.extend(repaired);
         (step, errors)
     }

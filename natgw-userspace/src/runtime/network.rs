@@ -67,8 +67,10 @@ impl Interface {
 pub(super) struct Step {
     /// Things put back that had been there before, in words.
     pub(super) repaired: Vec<String>,
-    /// What failed, in words.
+    /// What failed, in words; worth another try.
     pub(super) errors: Vec<String>,
+    /// What cannot be done until something else changes, in words.
+    pub(super) blocked: Vec<String>,
 }
 
 impl Step {
@@ -240,7 +242,7 @@ impl Network {
                         unknown.insert(dest);
                         let owner = desired.owner(&Entry::Route(*cidr));
                         let owner = owner.map_or_else(|| "VpcNatGateway".to_owned(), ToString::to_string);
-                        step.errors.push(format!("{owner}: spec.routes: route {dest}: {error}"));
+                        step.blocked.push(format!("{owner}: spec.routes: route {dest}: {error}"));
                     }
                 },
             }

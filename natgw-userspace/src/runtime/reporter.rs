@@ -56,7 +56,7 @@ fn identity(diagnostic: &Diagnostic) -> String {
 
 fn announce(diagnostic: &Diagnostic) {
     let object = diagnostic.object.as_ref().map(tracing::field::display);
-    let field = diagnostic.field.as_str();
+    let field = Some(diagnostic.field.as_str()).filter(|field| !field.is_empty());
     match diagnostic.severity {
         Severity::Error => tracing::error!(object, field, reason = %diagnostic.reason, "{diagnostic}"),
         Severity::Warning => tracing::warn!(object, field, reason = %diagnostic.reason, "{diagnostic}"),

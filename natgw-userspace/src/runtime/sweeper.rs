@@ -117,7 +117,7 @@ mod tests {
             int_port: [31, 144],
             peer_port: [9, 9],
             origin: origin as u32,
-            _pad: 0,
+            tag: 0,
         };
         (key, session)
     }

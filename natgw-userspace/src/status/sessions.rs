@@ -173,7 +173,7 @@ mod tests {
             int_port: [0x15, 0xb3],
             peer_port: [1, 187],
             origin: Origin::Snat as u32,
-            _pad: 0,
+            tag: 0,
         };
         (key, session)
     }
