@@ -11,7 +11,7 @@ use natgw_common::{
 };
 
 use crate::{
-    decision::Kind,
+    decision::{Decision, Kind},
     env::Kernel,
     skb::{HelperFailed, Skb},
 };
@@ -23,9 +23,7 @@ const CHECK_SEGMENTS: u64 = 1;
 
 /// Does what was decided; returns the verdict.
 #[inline(always)]
-pub(crate) fn apply(env: &Kernel, skb: Skb, packet: &Packet) -> i32 {
-    // SAFETY: the decision was made before, and nobody else has the environment.
-    let decision = unsafe { &*env.decision.get() };
+pub(crate) fn apply(env: &Kernel, skb: Skb, packet: &Packet, decision: &Decision) -> i32 {
     match decision.kind {
         kind if kind == Kind::Translate as u32 || kind == Kind::TranslateError as u32 => {}
         kind if kind == Kind::Drop as u32 => {

@@ -1,9 +1,7 @@
 //! The kernel as the NAT's environment: maps, clock, randomness, routes.
 
-use core::cell::UnsafeCell;
-
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, bpf_fib_lookup},
+    bindings::{__sk_buff, BPF_NOEXIST, bpf_fib_lookup},
     helpers::{
         bpf_get_prandom_u32,
         generated::{bpf_fib_lookup as fib_lookup, bpf_ktime_get_coarse_ns},
@@ -36,23 +34,23 @@ const EEXIST: i32 = -17;
 /// The environment of one run of a program.
 pub(crate) struct Kernel {
     skb: Skb,
-    /// What was decided, once it is.
-    pub(crate) decision: UnsafeCell<Decision>,
+    /// Where to note what was decided; null where nothing is to be.
+    decision: *mut Decision,
     config: &'static Config,
 }
 
 impl Kernel {
     /// `None` until user space has written `CONFIG`.
     #[inline(always)]
-    pub(crate) fn new(skb: Skb) -> Option<Self> {
+    pub(crate) fn new(skb: Skb, decision: *mut Decision) -> Option<Self> {
         let config = CONFIG.get(0)?;
-        (config.ext_ifindex != 0).then_some(Self { skb, decision: UnsafeCell::new(Decision::NONE), config })
+        (config.ext_ifindex != 0).then_some(Self { skb, decision, config })
     }
 
     /// An environment for code that looks at no packet.
     #[inline(always)]
-    fn without_packet() -> Option<Self> {
-        Self::new(Skb(core::ptr::null_mut()))
+    pub(crate) fn without_packet() -> Option<Self> {
+        Self::new(Skb(core::ptr::null_mut()), core::ptr::null_mut())
     }
 
     /// The interface of `exit`; 0 for the kernel's own forwarding.
@@ -101,6 +99,24 @@ fn inserted(result: Result<(), i32>) -> Inserted {
     }
 }
 
+/// The interface that the kernel would forward a packet from `int_ifindex` by; 0 if it would not forward it.
+///
+/// Its own function, for the sake of the 64 bytes of stack. `kind` is the protocol and, above it, the TOS.
+#[inline(never)]
+extern "C" fn route(skb: *mut __sk_buff, int_ifindex: u32, kind: u32, src: u32, dst: u32) -> u32 {
+    let mut params = FibParams::new();
+    let params = params.as_mut();
+    params.family = AF_INET;
+    params.l4_protocol = kind as u8;
+    params.__bindgen_anon_2.tos = (kind >> 8) as u8;
+    params.__bindgen_anon_3.ipv4_src = src;
+    params.__bindgen_anon_4.ipv4_dst = dst;
+    params.ifindex = int_ifindex;
+    // SAFETY: the pointer and the length are those of `params`.
+    let found = unsafe { fib_lookup(skb.cast(), &raw mut *params, size_of::<bpf_fib_lookup>() as i32, 0) };
+    if FIB_FOUND.contains(&found) { params.ifindex } else { 0 }
+}
+
 /// `struct bpf_fib_lookup`, zeroed word by word: one `memset` would be a call that the verifier refuses.
 struct FibParams(core::mem::MaybeUninit<bpf_fib_lookup>);
 
@@ -131,25 +147,25 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn pass(&self, count: Counter) {
-        decide(self.decision.get(), Kind::Pass as u32, count as u32, 0);
+        decide(self.decision, Kind::Pass as u32, count as u32, 0);
     }
 
     #[inline(always)]
     fn drop(&self, reason: DropReason) {
-        decide(self.decision.get(), Kind::Drop as u32, reason as u32, 0);
+        decide(self.decision, Kind::Drop as u32, reason as u32, 0);
     }
 
     #[inline(always)]
     fn translate(&self, to: Tuple, count: Counter, exit: Exit) {
-        decide(self.decision.get(), Kind::Translate as u32, count as u32, self.ifindex(exit));
-        decide_tuple(self.decision.get(), addresses(to.src, to.dst), ports(to));
+        decide(self.decision, Kind::Translate as u32, count as u32, self.ifindex(exit));
+        decide_tuple(self.decision, addresses(to.src, to.dst), ports(to));
     }
 
     #[inline(always)]
     fn translate_error(&self, to: ErrorRewrite, count: Counter, exit: Exit) {
-        decide(self.decision.get(), Kind::TranslateError as u32, count as u32, self.ifindex(exit));
-        decide_tuple(self.decision.get(), addresses(to.src, to.dst), ports(to.inner));
-        decide_inner(self.decision.get(), addresses(to.inner.src, to.inner.dst));
+        decide(self.decision, Kind::TranslateError as u32, count as u32, self.ifindex(exit));
+        decide_tuple(self.decision, addresses(to.src, to.dst), ports(to.inner));
+        decide_inner(self.decision, addresses(to.inner.src, to.inner.dst));
     }
 
     #[inline(always)]
@@ -171,22 +187,12 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn route(&self, packet: &Packet) -> Exit {
-        let mut params = FibParams::new();
-        let params = params.as_mut();
-        params.family = AF_INET;
-        params.l4_protocol = packet.ip.proto;
-        params.__bindgen_anon_2.tos = packet.ip.tos;
-        params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(packet.ip.src);
-        params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(packet.ip.dst);
-        params.ifindex = self.config.int_ifindex;
-        // SAFETY: the pointer and the length are those of `params`.
-        let found = unsafe { fib_lookup(self.skb.0.cast(), &raw mut *params, size_of::<bpf_fib_lookup>() as i32, 0) };
-        if !FIB_FOUND.contains(&found) {
-            return Exit::Kernel;
-        }
-        if params.ifindex == self.config.ext_ifindex {
+        let [src, dst] = [packet.ip.src, packet.ip.dst].map(u32::from_ne_bytes);
+        let kind = u32::from(packet.ip.proto) | u32::from(packet.ip.tos) << 8;
+        let ifindex = route(self.skb.0, self.config.int_ifindex, kind, src, dst);
+        if ifindex == self.config.ext_ifindex {
             Exit::External
-        } else if params.ifindex == self.config.int_ifindex {
+        } else if ifindex == self.config.int_ifindex {
             Exit::Internal
         } else {
             Exit::Kernel

@@ -9,6 +9,7 @@ use natgw_common::{
 
 use crate::{
     apply::{apply, drop, translate_error},
+    decision::Decision,
     env::Kernel,
     skb::{ETH_LEN, Skb},
 };
@@ -27,11 +28,12 @@ const SWEEP_HEADER: u32 = 24;
 #[classifier]
 pub fn natgw_int_in(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
-    let Some((env, packet)) = ours(skb) else { return TC_ACT_UNSPEC };
+    let mut decision = Decision::NONE;
+    let Some((env, packet)) = ours(skb, &raw mut decision) else { return TC_ACT_UNSPEC };
     match packet {
         Ok(packet) => {
             nat::outbound(&env, &packet, || packet.inner(&skb));
-            apply(&env, skb, &packet)
+            apply(&env, skb, &packet, &decision)
         }
         Err(reason) => drop(reason, skb.len() - ETH_LEN),
     }
@@ -41,11 +43,12 @@ pub fn natgw_int_in(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn natgw_ext_in(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
-    let Some((env, packet)) = ours(skb) else { return TC_ACT_UNSPEC };
+    let mut decision = Decision::NONE;
+    let Some((env, packet)) = ours(skb, &raw mut decision) else { return TC_ACT_UNSPEC };
     match packet {
         Ok(packet) => {
             nat::inbound(&env, &packet, || packet.inner(&skb));
-            apply(&env, skb, &packet)
+            apply(&env, skb, &packet, &decision)
         }
         Err(reason) => drop(reason, skb.len() - ETH_LEN),
     }
@@ -59,7 +62,7 @@ pub fn natgw_ext_out(ctx: TcContext) -> i32 {
     if skb.ctx().ingress_ifindex != 0 || skb.ctx().protocol != ETH_P_IP {
         return TC_ACT_UNSPEC;
     }
-    let Some(env) = Kernel::new(skb) else { return TC_ACT_UNSPEC };
+    let Some(env) = Kernel::new(skb, core::ptr::null_mut()) else { return TC_ACT_UNSPEC };
     if let Ok(packet) = Packet::parse(&skb, ETH_LEN)
         && packet.transport == Transport::IcmpError
         && let Ok(inner) = packet.inner(&skb)
@@ -75,15 +78,7 @@ pub fn natgw_ext_out(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn natgw_sweep(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
-    let Some(env) = Kernel::new(skb) else { return 0 };
     let Some([op, count]) = skb.words::<2>(SWEEP_HEADER - 8) else { return 0 };
-    let op = if op == SweepOp::Expired as u32 {
-        SweepOp::Expired
-    } else if op == SweepOp::Ended as u32 {
-        SweepOp::Ended
-    } else {
-        return 0;
-    };
     let mut removed = 0;
     let mut i = 0;
     while i < SWEEP_MAX {
@@ -91,12 +86,27 @@ pub fn natgw_sweep(ctx: TcContext) -> i32 {
             break;
         }
         let Some(item) = item(skb, i) else { break };
-        if nat::sweep(&env, op, &item) {
-            removed += 1;
-        }
+        removed += natgw_sweep_one(&raw const item, op) as i32;
         i += 1;
     }
     removed
+}
+
+/// [`nat::sweep`] of one item, as a global function: the verifier checks it once, not 64 times.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn natgw_sweep_one(item: *const SweepItem, op: u32) -> u32 {
+    // SAFETY: the verifier holds callers to a pointer to a whole `SweepItem`, or null.
+    let Some(item) = (unsafe { item.as_ref() }) else { return 0 };
+    let Some(env) = Kernel::without_packet() else { return 0 };
+    let op = if op == SweepOp::Expired as u32 {
+        SweepOp::Expired
+    } else if op == SweepOp::Ended as u32 {
+        SweepOp::Ended
+    } else {
+        return 0;
+    };
+    u32::from(nat::sweep(&env, op, item))
 }
 
 #[inline(always)]
@@ -108,7 +118,7 @@ fn item(skb: Skb, index: u32) -> Option<SweepItem> {
 
 /// The packet, if it is one to judge: IPv4, for this machine, not of another VLAN.
 #[inline(always)]
-fn ours(skb: Skb) -> Option<(Kernel, Result<Packet, DropReason>)> {
+fn ours(skb: Skb, decision: *mut Decision) -> Option<(Kernel, Result<Packet, DropReason>)> {
     let ctx = skb.ctx();
     if ctx.protocol != ETH_P_IP || ctx.pkt_type != PACKET_HOST {
         return None;
@@ -116,7 +126,7 @@ fn ours(skb: Skb) -> Option<(Kernel, Result<Packet, DropReason>)> {
     if ctx.vlan_present != 0 && ctx.vlan_tci & VLAN_ID != 0 {
         return None;
     }
-    let env = Kernel::new(skb)?;
+    let env = Kernel::new(skb, decision)?;
     Some((env, Packet::parse(&skb, ETH_LEN)))
 }
 

@@ -231,58 +231,60 @@ fn random_port<E: Env>(env: &E) -> [u8; 2] {
 pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let Wanted { key, session } = wanted;
     session.tag = key.tag();
-    match env.insert_session(key, session) {
-        Inserted::Yes => return link(env, wanted, steal),
-        Inserted::Full => return Claim::Full,
-        Inserted::Exists => {}
-    }
-    let Some(cell) = env.session(key) else { return Claim::Taken };
-    if alive(env, cell, key.proto) {
-        if same_flow(cell, session) {
-            // Ours already: a retransmission raced us, or the index entry was lost.
-            return match env.insert_flow(&session.flow_key(key), key) {
-                Inserted::Yes => {
-                    env.count(SessionStat::IndexRepaired);
-                    Claim::Ours
-                }
-                Inserted::Exists => Claim::Ours,
-                Inserted::Full => Claim::Full,
-            };
+    let flow = session.flow_key(key);
+    let mut inserted = env.insert_session(key, session);
+    if inserted == Inserted::Exists {
+        let Some(cell) = env.session(key) else { return Claim::Taken };
+        if alive(env, cell, key.proto) {
+            if same_flow(cell, session) {
+                return repair(env, &flow, key);
+            }
+            if !is_closed(cell, key.proto) {
+                return Claim::Taken;
+            }
+            if steal == Steal::Expired {
+                return Claim::TakenClosed;
+            }
         }
-        if !is_closed(cell, key.proto) {
+        if !remove(env, key, cell) {
             return Claim::Taken;
         }
-        if steal == Steal::Expired {
-            return Claim::TakenClosed;
-        }
+        env.count(SessionStat::Reclaimed);
+        inserted = env.insert_session(key, session);
     }
-    if !remove(env, key, cell) {
-        return Claim::Taken;
-    }
-    env.count(SessionStat::Reclaimed);
-    match env.insert_session(key, session) {
-        Inserted::Yes => link(env, wanted, steal),
+    match inserted {
+        Inserted::Yes => link(env, wanted, &flow, steal),
         Inserted::Exists => Claim::Taken,
+        Inserted::Full => Claim::Full,
+    }
+}
+
+/// The tuple is ours already: a retransmission raced us, or the index entry was lost.
+#[inline(always)]
+fn repair<E: Env>(env: &E, flow: &FlowKey, key: &SessionKey) -> Claim {
+    match env.insert_flow(flow, key) {
+        Inserted::Yes => {
+            env.count(SessionStat::IndexRepaired);
+            Claim::Ours
+        }
+        Inserted::Exists => Claim::Ours,
         Inserted::Full => Claim::Full,
     }
 }
 
 /// Adds the index entry of a session just claimed, or takes the claim back.
 #[inline(always)]
-fn link<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
+fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, steal: Steal) -> Claim {
     let Wanted { key, session } = wanted;
-    let flow = session.flow_key(key);
-    let inserted = match env.insert_flow(&flow, key) {
-        Inserted::Exists => match displace(env, &flow, session, steal) {
-            Some(other) => {
-                env.remove_session(key);
-                *key = *other;
-                return Claim::Other;
-            }
-            None => env.insert_flow(&flow, key),
-        },
-        other => other,
-    };
+    let mut inserted = env.insert_flow(flow, key);
+    if inserted == Inserted::Exists {
+        if let Some(other) = displace(env, flow, session, steal) {
+            env.remove_session(key);
+            *key = *other;
+            return Claim::Other;
+        }
+        inserted = env.insert_flow(flow, key);
+    }
     match inserted {
         Inserted::Yes => {
             env.count(SessionStat::Created);
@@ -310,7 +312,7 @@ fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session, steal: St
         if !closed && alive(env, cell, other.proto) {
             return Some(other);
         }
-        if remove(env, other, cell) {
+        if remove_with(env, other, cell, flow) {
             env.count(SessionStat::Reclaimed);
         }
         return None;
@@ -337,13 +339,7 @@ fn same_flow<C: SessionCell>(cell: C, session: &Session) -> bool {
 /// Removes the session `cell`; `false` if it was refreshed or somebody else is removing it.
 #[inline(always)]
 pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell) -> bool {
-    let (seen, now) = (cell.last_seen_ns(), env.now());
-    // A removal takes microseconds; one that began long ago has failed half-way and is taken over.
-    let other_removes = seen & Session::DEAD != 0 && now.saturating_sub(seen & !Session::DEAD) < REMOVAL_NS;
     let fixed = cell.fixed();
-    if other_removes || cell.tag() != key.tag() || !cell.swap_last_seen(seen, now | Session::DEAD) {
-        return false;
-    }
     let flow = FlowKey {
         int_addr: fixed.int_addr,
         peer_addr: fixed.peer_addr,
@@ -353,9 +349,21 @@ pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell) -> bool {
         role: key.role,
         _pad: [0; 2],
     };
+    remove_with(env, key, cell, &flow)
+}
+
+/// [`remove`] with the key of its index entry at hand.
+#[inline(always)]
+fn remove_with<E: Env>(env: &E, key: &SessionKey, cell: E::Cell, flow: &FlowKey) -> bool {
+    let (seen, now) = (cell.last_seen_ns(), env.now());
+    // A removal takes microseconds; one that began long ago has failed half-way and is taken over.
+    let other_removes = seen & Session::DEAD != 0 && now.saturating_sub(seen & !Session::DEAD) < REMOVAL_NS;
+    if other_removes || cell.tag() != key.tag() || !cell.swap_last_seen(seen, now | Session::DEAD) {
+        return false;
+    }
     // The index may already lead to a younger session of the same flow.
-    if env.flow(&flow) == Some(key) {
-        env.remove_flow(&flow);
+    if env.flow(flow) == Some(key) {
+        env.remove_flow(flow);
     }
     env.remove_session(key);
     true

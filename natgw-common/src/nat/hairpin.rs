@@ -5,9 +5,8 @@
 
 use super::{
     Env, Exit, Tuple,
-    claim::{Ports, Wanted, may_begin},
+    claim::may_begin,
     lifetime::{read, touch},
-    outbound::leave,
 };
 use crate::{
     abi::{Counter, DnatKey, DropReason, FipFlags, Origin},
@@ -15,44 +14,41 @@ use crate::{
     wire::{Packet, Transport},
 };
 
-/// A packet of the internal interface to an EIP, of no session that its sender had begun.
+/// A packet of the internal interface to an EIP, of no session that its sender had begun: how it is to look to the
+/// pod that was dialled, if it needs a session for that.
 #[inline(always)]
-pub(super) fn dial<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
-    let tuple = Tuple::of(packet);
+pub(super) fn dial<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tuple, Origin), E::Verdict> {
+    let ends_here = packet.ip.ttl <= 1;
     if let Some(to) = reply(env, packet, tuple) {
-        return if packet.ip.ttl <= 1 {
+        return Err(if ends_here {
             env.drop(DropReason::HairpinTtl)
         } else {
             env.translate(to, Counter::HairpinIn, Exit::Internal)
-        };
+        });
     }
-    let fip = env.fip_in(tuple.dst);
-    let (target, target_stateful) = if let Some(fip) = fip {
+    let (target, target_stateful) = if let Some(fip) = env.fip_in(tuple.dst) {
         (Tuple { dst: fip.addr, ..tuple }, fip.has(FipFlags::Stateful))
     } else if let Some(dnat) = env.dnat(&DnatKey::new(tuple.dst, tuple.dport, packet.ip.proto)) {
         (Tuple { dst: dnat.addr, dport: dnat.port, ..tuple }, true)
     } else {
         // The EIP is an address of the gateway: its stack answers pings and resets closed ports.
-        return env.pass(Counter::PassInternal);
+        return Err(env.pass(Counter::PassInternal));
     };
-    if packet.ip.ttl <= 1 {
-        return env.drop(DropReason::HairpinTtl);
+    if ends_here {
+        return Err(env.drop(DropReason::HairpinTtl));
     }
-    let own = env.fip_out(tuple.src);
-    let outside = Tuple { src: own.map_or(tuple.dst, |fip| fip.addr), ..target };
-    let stateless = own.is_some_and(|fip| !fip.has(FipFlags::Stateful)) && !target_stateful;
-    if stateless {
-        return env.translate(outside, Counter::HairpinOut, Exit::Internal);
+    let (src, own_stateless) = match env.fip_out(tuple.src) {
+        Some(own) => (own.addr, !own.has(FipFlags::Stateful)),
+        None => (tuple.dst, false),
+    };
+    let outside = Tuple { src, ..target };
+    if own_stateless && !target_stateful {
+        return Err(env.translate(outside, Counter::HairpinOut, Exit::Internal));
     }
     if !may_begin(packet.transport) {
-        return env.drop(DropReason::NoSession);
+        return Err(env.drop(DropReason::NoSession));
     }
-    let mut wanted =
-        Wanted::new(env, tuple, outside, (packet.ip.proto, packet.transport, Sender::Internal), Origin::Hairpin);
-    match env.open(&mut wanted, Ports::Any) {
-        Ok(()) => leave(env, packet, &wanted.key, Origin::Hairpin as u32),
-        Err(reason) => env.drop(reason),
-    }
+    Ok((outside, Origin::Hairpin))
 }
 
 /// The dialled pod's reply, as the client must see it.

@@ -34,10 +34,18 @@ pub fn outbound<E: Env>(
     if let Some((key, origin)) = known(env, &flow, packet.transport) {
         return leave(env, packet, &key, origin);
     }
-    if env.eip(packet.ip.dst).is_some() {
-        return hairpin::dial(env, packet);
+    let begun =
+        if env.eip(packet.ip.dst).is_some() { hairpin::dial(env, packet, tuple) } else { new_flow(env, packet, tuple) };
+    let (outside, origin) = match begun {
+        Ok(begun) => begun,
+        Err(verdict) => return verdict,
+    };
+    let kind = (packet.ip.proto, packet.transport, Sender::Internal);
+    let mut wanted = Wanted::new(env, tuple, outside, kind, origin);
+    match env.open(&mut wanted, Ports::Any) {
+        Ok(()) => leave(env, packet, &wanted.key, origin as u32),
+        Err(reason) => env.drop(reason),
     }
-    new_flow(env, packet, tuple)
 }
 
 /// The live session of an outward packet, now refreshed.
@@ -69,37 +77,32 @@ pub(super) fn leave<E: Env>(env: &E, packet: &Packet, key: &SessionKey, origin: 
     }
 }
 
+/// A packet of no known session that is not for an EIP: how it is to look outside, if it needs a session for that.
 #[inline(always)]
-fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> E::Verdict {
+fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tuple, Origin), E::Verdict> {
     if env.route(packet) != Exit::External {
-        return env.pass(Counter::PassInternal);
+        return Err(env.pass(Counter::PassInternal));
     }
     if packet.ip.ttl <= 1 {
-        return env.pass(Counter::PassKernelAnswers);
+        return Err(env.pass(Counter::PassKernelAnswers));
     }
-    let (ext_addr, origin) = if let Some(fip) = env.fip_out(tuple.src) {
+    let (src, origin) = if let Some(fip) = env.fip_out(tuple.src) {
         // What cannot begin a session still belongs to the pod's own address.
         if !fip.has(FipFlags::Stateful) || !may_begin(packet.transport) {
-            let to = Tuple { src: fip.addr, ..tuple };
-            return env.translate(to, Counter::FipOut, Exit::External);
+            return Err(env.translate(Tuple { src: fip.addr, ..tuple }, Counter::FipOut, Exit::External));
         }
         (fip.addr, Origin::Fip)
     } else if let Some(eip) = env.snat(tuple.src).and_then(|pool| pick(pool, tuple.src, env.config().port_secret)) {
         (eip, Origin::Snat)
     } else if env.config().has(ConfigFlags::UnmatchedDrop) {
-        return env.drop(DropReason::Unmatched);
+        return Err(env.drop(DropReason::Unmatched));
     } else {
-        return env.pass(Counter::PassInternal);
+        return Err(env.pass(Counter::PassInternal));
     };
     if !may_begin(packet.transport) {
-        return env.drop(DropReason::NoSession);
+        return Err(env.drop(DropReason::NoSession));
     }
-    let outside = Tuple { src: ext_addr, ..tuple };
-    let mut wanted = Wanted::new(env, tuple, outside, (packet.ip.proto, packet.transport, Sender::Internal), origin);
-    match env.open(&mut wanted, Ports::Any) {
-        Ok(()) => leave(env, packet, &wanted.key, origin as u32),
-        Err(reason) => env.drop(reason),
-    }
+    Ok((Tuple { src, ..tuple }, origin))
 }
 
 /// Fragments can be translated where addresses alone decide.
