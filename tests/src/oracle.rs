@@ -34,11 +34,12 @@ pub fn apply(gw: &Netns, old: &[Rule], rules: &[Rule]) {
         gw.sysctl(&format!("net/ipv4/{key}"), value);
     }
     let address = |wanted: &str| address_of(rules, wanted);
-    let mut links = vec![
-        "addr flush dev net1".to_owned(),
-        "addr add 203.0.113.1/24 dev net1".to_owned(),
-        "route replace default via 203.0.113.254 dev net1".to_owned(),
-    ];
+    let mut links = Vec::new();
+    for gone in old.iter().filter(|rule| !rules.contains(rule)) {
+        if let Rule::Eip { address, .. } = gone {
+            links.push(format!("addr del {address}/24 dev net1"));
+        }
+    }
     let [mut fips, mut dnats, mut fip_sources, mut hairpins] = [const { String::new() }; 4];
     let mut snats = Vec::new();
     for rule in rules {

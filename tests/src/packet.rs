@@ -30,6 +30,9 @@ pub enum Checksum {
     Full,
     /// `CHECKSUM_PARTIAL`: exactly the sum of the pseudo header, to be completed by the hardware.
     Partial,
+    /// Wrong, inside an ICMP error. The quoted packet of a host with checksum offload had no complete checksum yet, and no
+    /// translation can keep that right: only networks with [`crate::topology::Offload::Off`] can insist.
+    WrongInside,
     /// UDP without a checksum.
     Absent,
     /// Cannot be told: a fragment, or an inner packet that is cut short.
@@ -158,11 +161,11 @@ impl Packet {
             return Ok(packet);
         }
         let verifiable = whole && !packet.fragment;
-        packet.parse_transport(rest, verifiable)?;
+        packet.parse_transport(rest, verifiable, depth)?;
         Ok(packet)
     }
 
-    fn parse_transport(&mut self, rest: &[u8], verifiable: bool) -> Result<(), String> {
+    fn parse_transport(&mut self, rest: &[u8], verifiable: bool, depth: Depth) -> Result<(), String> {
         let word = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
         match self.protocol {
             1 if rest.len() >= 8 => {
@@ -184,20 +187,26 @@ impl Packet {
                 self.transport = Transport::Tcp { source: word(0), destination: word(2), flags };
                 let offset = rest.get(12).map_or(rest.len(), |byte| usize::from(byte >> 4) * 4);
                 self.payload = head(rest.get(offset..).unwrap_or_default());
-                self.checksum = self.transport_checksum(rest, 16, verifiable)?;
+                self.checksum = self.transport_checksum(rest, 16, verifiable, depth)?;
             }
             17 if rest.len() >= 8 => {
                 self.transport = Transport::Udp { source: word(0), destination: word(2) };
                 self.payload = head(&rest[8..]);
                 self.checksum =
-                    if word(6) == 0 { Checksum::Absent } else { self.transport_checksum(rest, 6, verifiable)? };
+                    if word(6) == 0 { Checksum::Absent } else { self.transport_checksum(rest, 6, verifiable, depth)? };
             }
             _ => self.payload = head(rest),
         }
         Ok(())
     }
 
-    fn transport_checksum(&self, rest: &[u8], at: usize, verifiable: bool) -> Result<Checksum, String> {
+    fn transport_checksum(
+        &self,
+        rest: &[u8],
+        at: usize,
+        verifiable: bool,
+        depth: Depth,
+    ) -> Result<Checksum, String> {
         if !verifiable || rest.len() < at + 2 {
             return Ok(Checksum::Unknown);
         }
@@ -212,7 +221,10 @@ impl Packet {
         if field == sum(pseudo) {
             return Ok(Checksum::Partial);
         }
-        Err(format!("wrong transport checksum {field:#06x} in {self:?}"))
+        match depth {
+            Depth::Inner => Ok(Checksum::WrongInside),
+            Depth::Outer => Err(format!("wrong transport checksum {field:#06x} in {self:?}")),
+        }
     }
 
     /// Source and destination port (or ICMP identifier twice); 0 without.
@@ -225,6 +237,12 @@ impl Packet {
             Transport::IcmpEcho { id, .. } => (*id, *id),
             Transport::IcmpError { .. } | Transport::Other => (0, 0),
         }
+    }
+
+    /// Whether the transport checksum of the packet inside an ICMP error is provably wrong.
+    #[must_use]
+    pub fn is_wrong_inside(&self) -> bool {
+        matches!(&self.transport, Transport::IcmpError { inner, .. } if inner.checksum == Checksum::WrongInside)
     }
 
     /// The packet inside, of an ICMP error of this type and code.
@@ -305,6 +323,8 @@ mod tests {
         assert!(message(&inner).expect_err("broken").contains("IPv4 header checksum"), "the inner IPv4 header is wrong");
         inner[12] ^= 1;
         inner[20] ^= 1;
-        assert!(message(&inner).expect_err("broken").contains("transport checksum"), "the inner source port is wrong");
+        let packet = message(&inner).expect("the outer packet is right");
+        let inner = packet.icmp_error(3, 3).expect("a port-unreachable");
+        assert_eq!(inner.checksum, Checksum::WrongInside, "the inner source port is wrong");
     }
 }

@@ -171,8 +171,8 @@ impl Rules {
     /// # Panics
     /// When the directory cannot be written.
     pub fn write(&self, dir: &Path) {
-        // The new content appears under a name that no manifest reader picks up, then under the real one.
-        let draft = dir.join(".rules.draft");
+        // Written beside the directory and then moved into it: the daemon sees one event.
+        let draft = dir.with_extension("draft");
         fs::write(&draft, self.yaml()).expect("the manifest directory is writable");
         fs::rename(&draft, dir.join("rules.yaml")).expect("the manifest directory is writable");
     }

@@ -55,6 +55,7 @@ pub struct Builder {
     internal_mtu: u32,
     external_mtu: u32,
     router_mtu: u32,
+    far_mtu: u32,
     offload: Offload,
     interfaces: Interfaces,
 }
@@ -103,6 +104,13 @@ impl Builder {
     #[must_use]
     pub const fn router_mtu(mut self, mtu: u32) -> Self {
         self.router_mtu = mtu;
+        self
+    }
+
+    /// MTU of the other VPC subnet.
+    #[must_use]
+    pub const fn far_mtu(mut self, mtu: u32) -> Self {
+        self.far_mtu = mtu;
         self
     }
 
@@ -169,6 +177,7 @@ impl Topology {
             internal_mtu: 1500,
             external_mtu: 1500,
             router_mtu: 1500,
+            far_mtu: 1500,
             offload: Offload::On,
             interfaces: Interfaces::Present,
         }
@@ -234,13 +243,13 @@ impl Topology {
             let (na, nb) = (na.name(), nb.name());
             format!("link add {a} netns {na} mtu {mtu} type veth peer name {b} netns {nb} mtu {mtu}")
         };
-        let Builder { internal_mtu, external_mtu, router_mtu, .. } = self.builder;
+        let Builder { internal_mtu, external_mtu, router_mtu, far_mtu, .. } = self.builder;
         crate::command::ip_batch(
             None,
             &[
                 pair("eth0", &self.client, "client", &self.vpc, internal_mtu),
                 pair("eth0", &self.pod2, "pod2", &self.vpc, internal_mtu),
-                pair("eth0", &self.far, "far", &self.vpc, internal_mtu),
+                pair("eth0", &self.far, "far", &self.vpc, far_mtu),
                 pair("eth0", &self.gw, "gw", &self.vpc, internal_mtu),
                 pair("eth0", &self.server, "server", &self.ext, external_mtu),
                 pair("eth0", &self.router, "router", &self.ext, external_mtu),

@@ -105,6 +105,7 @@ fn probe(ns: &Netns, destination: Ipv4Addr, via: Via, ttl: u8) -> Option<Hop> {
         let Ok(len) = reader.read(&mut buffer) else { continue };
         let answer = Packet::parse(&buffer[..len]).unwrap_or_else(|error| panic!("a broken answer: {error}"));
         if is_answer(&answer, via, port, ttl) {
+            assert!(!answer.is_wrong_inside(), "the checksum of the packet inside is wrong: {answer:?}");
             return Some(Hop { from: answer.source, answer });
         }
     }

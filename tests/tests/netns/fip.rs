@@ -11,6 +11,7 @@ use natgw_tests::{
     Lab, Netns, Rules, Topology,
     capture::{Capture, Way, assert_no_private_address_leaves, passed},
     lab::{EIP1, EIP2},
+    oracle,
     packet::Transport,
     probe::UdpEcho,
     snmp::Counters,
@@ -88,9 +89,12 @@ fn receive_raw(mut socket: &Socket, what: &str) -> (Ipv4Addr, Vec<u8>) {
 #[test]
 fn a_floating_ip_carries_protocols_that_have_no_ports() {
     let lab = Lab::new(&rules());
-    for protocol in [253, libc::IPPROTO_GRE, libc::IPPROTO_ESP] {
+    for protocol in [253, libc::IPPROTO_ESP, libc::IPPROTO_GRE] {
+        if protocol == libc::IPPROTO_GRE && oracle::selected() {
+            // The kernel's GRE tracking drops it; a stateless translation has no such opinion.
+            continue;
+        }
         let (pod, outsider) = (raw(&lab.net.client, protocol), raw(&lab.net.server, protocol));
-        // GRE's first word must be sane for the kernel of iptables' gateway; the rest is free.
         let inward = [0, 0, 0x08, 0, 1, 2, 3];
         send_raw(&outsider, EIP1, &inward);
         let what = format!("protocol {protocol} inwards");

@@ -1,0 +1,13 @@
+//! The data path on a real kernel: pins, lock, adoption, attachment, sweeping, removal.
+//!
+//! Each test has a bpffs and a network namespace of its own, so they run side by side.
+
+mod attachment;
+mod child;
+mod detaching;
+mod kills;
+mod loading;
+mod locking;
+mod rig;
+mod rules;
+mod sweeping;
