@@ -148,7 +148,7 @@ mod tests {
             int_port: int.1,
             peer_port: seen.1,
             origin: origin as u32,
-            _pad: 0,
+            tag: 0,
         };
         (key, session)
     }

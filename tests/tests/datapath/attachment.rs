@@ -103,11 +103,15 @@ fn a_change_of_mechanism_leaves_only_the_new_one() {
 fn other_filters_and_programs_are_left_alone_and_run_behind_ours() {
     let rig = Rig::new();
     rig.ns.command("tc", &["qdisc", "add", "dev", "net1", "clsact"]);
-    rig.ns.command("tc", &["filter", "add", "dev", "net1", "ingress", "pref", "5", "matchall", "action", "ok"]);
+    drop(rig.start(AttachMode::Tcx));
+    let sweep = rig.paths.sweep();
+    let foreign =
+        ["filter", "add", "dev", "net1", "ingress", "pref", "5", "bpf", "object-pinned", sweep.to_str().unwrap()];
+    rig.ns.command("tc", &foreign);
     drop(rig.start(AttachMode::Clsact));
     drop(rig.start(AttachMode::Tcx));
     let text = rig.ns.command("tc", &["filter", "show", "dev", "net1", "ingress"]);
-    assert!(text.contains("pref 5") && !text.contains("natgw"), "{text}");
+    assert!(text.contains("pref 5 ") && !text.contains("pref 49000 "), "{text}");
 
     // Another gateway's bpffs: to the kernel, a program of somebody else.
     let other = Rig::new();

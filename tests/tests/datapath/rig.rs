@@ -122,7 +122,9 @@ pub(crate) fn tcx(ns: &Netns, interface: &str, direction: TcAttachType) -> Vec<(
 /// The programs of clsact filters.
 pub(crate) fn clsact(ns: &Netns, interface: &str, direction: &str) -> Vec<String> {
     let text = ns.command("tc", &["filter", "show", "dev", interface, direction]);
-    text.split_whitespace().filter(|word| word.starts_with("natgw_")).map(str::to_owned).collect()
+    // `filter protocol all pref 49000 bpf chain 0 handle 0x1 natgw_ext_in direct-action ... name natgw_ext_in ...`
+    let name = |line: &str| line.split_whitespace().find(|word| word.starts_with("natgw_")).map(str::to_owned);
+    text.lines().filter_map(name).collect()
 }
 
 pub(crate) fn attached(ns: &Netns) -> BTreeMap<&'static str, Vec<String>> {

@@ -154,6 +154,7 @@ fn a_removed_rule_ends_its_live_sessions_only() {
         key.peer_port = n.to_be_bytes();
         session.peer_port = n.to_be_bytes();
         session.int_port = 8080u16.to_be_bytes();
+        session.tag = key.tag();
         tables.insert(key, session);
     }
     let sweeper = started.datapath.sweeper().unwrap();
