@@ -122,7 +122,7 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
     for invocation in layer.invocations {
         // Compiled apart, so that the layer's time is that of its tests and an error of the compiler is seen as such.
         let mut compile = cargo_test(workspace, invocation);
-        compile.args(["--no-run", "--quiet"]);
+        compile.arg("--no-run");
         if let Err(error) = cargo::run(&mut compile) {
             eprintln!("{error:#}");
             counts.failed += 1;
