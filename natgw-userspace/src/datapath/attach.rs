@@ -249,6 +249,7 @@ fn link_failed(action: &'static str, path: &std::path::Path) -> impl Fn(io::Erro
 }
 
 /// The errno somewhere among the causes.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other variant of aya's carries an errno of attaching")]
 fn program_errno(error: &ProgramError) -> Option<i32> {
     use aya::programs::tc::TcError;
     match error {
@@ -422,7 +423,7 @@ fn update(program: &mut SchedClassifier, path: &std::path::Path) -> Result<(), P
 fn link_error(error: LinkError) -> ProgramError {
     match error {
         LinkError::SyscallError(error) => error.into(),
-        other => ProgramError::IOError(io::Error::other(other)),
+        LinkError::InvalidLink | LinkError::UnknownLinkType(_) => ProgramError::IOError(io::Error::other(error)),
     }
 }
 

@@ -5,7 +5,7 @@
 //! program in place (`RTM_NEWTFILTER` on an existing handle: `cls_bpf_change` swaps the program under RCU, no packet
 //! passes between). Every function works in the calling thread's network namespace.
 
-use std::{io, mem};
+use std::{io, mem::ManuallyDrop};
 
 use aya::programs::{
     ProgramError, SchedClassifier, TcAttachType,
@@ -25,7 +25,7 @@ use rtnetlink::{
 pub(super) const PREFERENCE: u16 = 49_000;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
 /// `htons(ETH_P_ALL)`, the protocol aya gives its filters.
-const ALL_PROTOCOLS: u32 = (libc::ETH_P_ALL as u16).to_be() as u32;
+const ALL_PROTOCOLS: u32 = 0x0003u16.to_be() as u32;
 /// `TC_H_CLSACT` with `TC_H_MIN_INGRESS` and `TC_H_MIN_EGRESS`.
 const INGRESS: u32 = 0xffff_fff2;
 const EGRESS: u32 = 0xffff_fff3;
@@ -49,11 +49,13 @@ fn parent(direction: TcAttachType) -> u32 {
 
 /// The filter at our place on interface `ifindex`, if there is one.
 pub(super) fn find(ifindex: u32, direction: TcAttachType) -> io::Result<Option<Filter>> {
-    let mut header = TcHeader::default();
-    header.index = i32::try_from(ifindex).map_err(io::Error::other)?;
-    header.handle = u32::from(HANDLE).into();
-    header.parent = parent(direction).into();
-    header.info = u32::from(PREFERENCE) << 16 | ALL_PROTOCOLS;
+    let header = TcHeader {
+        index: i32::try_from(ifindex).map_err(io::Error::other)?,
+        handle: u32::from(HANDLE).into(),
+        parent: parent(direction).into(),
+        info: u32::from(PREFERENCE) << 16 | ALL_PROTOCOLS,
+        ..TcHeader::default()
+    };
     let mut tc = TcMessage::default();
     tc.header = header;
     let mut netlink_header = NetlinkHeader::default();
@@ -69,17 +71,17 @@ pub(super) fn find(ifindex: u32, direction: TcAttachType) -> io::Result<Option<F
     socket.send(&bytes, 0)?;
     let (answer, _kernel) = socket.recv_from_full()?;
     let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
-    match answer.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) => Ok(describe(&filter)),
-        NetlinkPayload::Error(error) => {
-            let error = error.to_io();
-            match error.raw_os_error() {
-                // No such filter; no clsact qdisc; no such interface.
-                Some(libc::ENOENT | libc::EINVAL | libc::ENODEV) => Ok(None),
-                _ => Err(error),
-            }
-        }
-        _ => Err(io::Error::other("unexpected answer to RTM_GETTFILTER")),
+    if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewTrafficFilter(filter)) = answer.payload {
+        return Ok(describe(&filter));
+    }
+    let NetlinkPayload::Error(error) = answer.payload else {
+        return Err(io::Error::other("unexpected answer to RTM_GETTFILTER"));
+    };
+    let error = error.to_io();
+    match error.raw_os_error() {
+        // No such filter; no clsact qdisc; no such interface.
+        Some(libc::ENOENT | libc::EINVAL | libc::ENODEV) => Ok(None),
+        _ => Err(error),
     }
 }
 
@@ -88,11 +90,10 @@ fn describe(message: &TcMessage) -> Option<Filter> {
     for attribute in &message.attributes {
         let TcAttribute::Options(options) = attribute else { continue };
         for option in options {
-            let TcOption::Bpf(option) = option else { continue };
-            match option {
-                TcFilterBpfOption::ProgName(name) => found.name.clone_from(name),
-                TcFilterBpfOption::ProgId(id) => found.program_id = *id,
-                _ => {}
+            if let TcOption::Bpf(TcFilterBpfOption::ProgName(name)) = option {
+                found.name.clone_from(name);
+            } else if let TcOption::Bpf(TcFilterBpfOption::ProgId(id)) = option {
+                found.program_id = *id;
             }
         }
     }
@@ -118,8 +119,9 @@ pub(super) fn put(
         let options = NlOptions { priority: PREFERENCE, handle: HANDLE, classid: None };
         program.attach_with_options(interface, direction, TcAttachOptions::Netlink(options))?
     };
-    // aya's link removes the filter when it is dropped, but the filter must outlive this process. It holds no memory.
-    mem::forget(program.take_link(id)?);
+    // aya's link removes the filter when it is dropped, but the filter must outlive this process. The link is a few
+    // numbers: no descriptor or memory is lost with it.
+    let _stays = ManuallyDrop::new(program.take_link(id)?);
     Ok(())
 }
 

@@ -240,11 +240,11 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
 
 fn verify(ebpf: &mut Ebpf, name: &'static str) -> Result<ProgramReport, LoadError> {
     let program = classifier(ebpf, name)?;
-    program.load().map_err(|source| match source {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            LoadError::Verifier { program: name, source: io_error, log: log_tail(&verifier_log.to_string()) }
+    program.load().map_err(|source| {
+        if let ProgramError::LoadError { io_error, verifier_log } = source {
+            return LoadError::Verifier { program: name, source: io_error, log: log_tail(&verifier_log.to_string()) };
         }
-        source => LoadError::Program { program: name, source },
+        LoadError::Program { program: name, source }
     })?;
     let info = program.info().map_err(|source| LoadError::Program { program: name, source })?;
     Ok(ProgramReport { name, id: info.id(), verified_instructions: info.verified_instruction_count() })
@@ -261,7 +261,7 @@ fn pin_sweep(ebpf: &mut Ebpf, paths: &GatewayPaths) -> Result<(), LoadError> {
     classifier(ebpf, program::SWEEP)?.pin(&temporary).map_err(|error| {
         fail(match error {
             AyaPinError::SyscallError(error) => error.io_error,
-            other => io::Error::other(other),
+            AyaPinError::NoFd { .. } | AyaPinError::InvalidPinPath { .. } => io::Error::other(error),
         })
     })?;
     fs::rename(&temporary, &path).map_err(fail)

@@ -78,6 +78,7 @@ fn failed(action: &'static str, map: &'static str) -> impl Fn(MapError) -> MapsE
     move |source| MapsError::Map { action, map, source }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other variant of aya's comes from an element")]
 fn errno(error: &MapError) -> Option<i32> {
     match error {
         MapError::SyscallError(error) => error.io_error.raw_os_error(),
@@ -340,6 +341,7 @@ impl Maps {
 
     /// Walks all sessions. One that lives through the walk is seen exactly once, one that comes or goes meanwhile at
     /// most once. An error ends the walk.
+    #[must_use]
     pub fn sessions(&self) -> Sessions<'_> {
         self.sessions.iter()
     }

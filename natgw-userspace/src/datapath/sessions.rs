@@ -44,16 +44,23 @@ impl SessionTable {
     /// All entries. A session that lives through the walk is seen exactly once: a bucket is read as a whole, and
     /// sessions do not change their bucket. An error ends the walk.
     pub(super) fn iter(&self) -> Sessions<'_> {
-        Sessions { table: self, cursor: Some(None), ready: VecDeque::new() }
+        Sessions { table: self, next: Next::Start, ready: VecDeque::new() }
     }
+}
+
+/// Where a walk goes on.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Start,
+    At(Cursor),
+    End,
 }
 
 /// A walk over the session table.
 #[derive(Debug)]
 pub struct Sessions<'a> {
     table: &'a SessionTable,
-    /// `None`: the walk is over. `Some(None)`: it has not begun.
-    cursor: Option<Option<Cursor>>,
+    next: Next,
     ready: VecDeque<(SessionKey, Session)>,
 }
 
@@ -65,10 +72,16 @@ impl Iterator for Sessions<'_> {
             if let Some(entry) = self.ready.pop_front() {
                 return Some(Ok(entry));
             }
-            let from = self.cursor.take()?;
+            let from = match self.next {
+                Next::Start => None,
+                Next::At(cursor) => Some(cursor),
+                Next::End => return None,
+            };
+            // An error ends the walk.
+            self.next = Next::End;
             let mut batch = Vec::new();
             match self.table.batch(from, BATCH, &mut batch) {
-                Ok(next) => self.cursor = next.map(Some),
+                Ok(next) => self.next = next.map_or(Next::End, Next::At),
                 Err(error) => return Some(Err(error)),
             }
             self.ready = batch.into();
