@@ -1,0 +1,87 @@
+//! Following the manifests: quickly, as a difference, and without losing anything to a mistake.
+
+use std::{fs, time::Instant};
+
+use natgw_tests::{Rules, Topology};
+
+use crate::support::{EIP1, EIP2, NEVER, addresses, gateway, median, programmed_eips, rules, set};
+
+#[test]
+fn a_change_is_in_the_maps_within_100_ms_and_only_the_difference_is_written() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let daemon = gateway.start();
+    let mut took = Vec::new();
+    for round in 0..5 {
+        let mark = daemon.logs().mark();
+        let written = Instant::now();
+        gateway.write(&rules().eip("e3", format!("203.0.113.{}", 20 + round)));
+        let line = daemon.wait_message(mark, "reconciled");
+        took.push(line.at - written);
+        // One EIP comes; the one of the round before goes.
+        assert_eq!(line.number("writes"), Some(if round == 0 { 1 } else { 2 }), "{}", line.text);
+        assert_eq!(line.number("eips"), Some(3), "{}", line.text);
+    }
+    assert!(median(took.clone()).as_millis() < 100, "from the write to `reconciled`: {took:?}");
+    assert_eq!(programmed_eips(&gateway), set([EIP1, EIP2, "203.0.113.24"]));
+}
+
+#[test]
+fn broken_yaml_is_said_with_its_place_and_changes_nothing() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let daemon = gateway.start();
+    let before = addresses(&topology.gw, "net1");
+    let mark = daemon.logs().mark();
+    fs::write(gateway.manifests().join("rules.yaml"), "apiVersion: v1\nkind: [\n").expect("written");
+    let error = daemon.wait_line(mark, "the syntax error", |line| line.text.contains("ManifestSyntax"));
+    assert!(error.message().contains("rules.yaml:"), "file and line are missing: {}", error.text);
+    let after = daemon.wait_message(mark, "reconciled");
+    assert_eq!(after.number("writes"), Some(0), "{}", after.text);
+    assert_eq!(programmed_eips(&gateway), set([EIP1, EIP2]));
+    assert_eq!(addresses(&topology.gw, "net1"), before);
+    gateway.write(&rules());
+    daemon.wait_line(mark, "that it is resolved", |line| {
+        line.message().starts_with("resolved:") && line.text.contains("ManifestSyntax")
+    });
+}
+
+#[test]
+fn a_mistake_is_said_once_however_often_it_is_looked_at() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, "100ms", "");
+    gateway.write(&rules().dnat("no-such-eip", natgw_tests::Proto::Tcp, 81, "10.0.1.2", 81));
+    let daemon = gateway.start();
+    for round in 0..3 {
+        let mark = daemon.logs().mark();
+        gateway.write(
+            &rules()
+                .dnat("no-such-eip", natgw_tests::Proto::Tcp, 81, "10.0.1.2", 81)
+                .eip("e3", format!("203.0.113.{}", 30 + round)),
+        );
+        daemon.wait_message(mark, "reconciled");
+    }
+    let lines = daemon.logs().lines();
+    let said = lines.iter().filter(|line| line.text.contains("EipMissing") && !line.message().starts_with("resolved"));
+    assert_eq!(said.count(), 1, "{}", daemon.logs().text());
+    assert_eq!(programmed_eips(&gateway).len(), 3, "the others are programmed");
+    let mark = daemon.logs().mark();
+    gateway.write(&rules());
+    daemon.wait_line(mark, "that it is resolved", |line| line.message().starts_with("resolved:"));
+}
+
+#[test]
+fn removing_everything_removes_everything() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let daemon = gateway.start();
+    let mark = daemon.logs().mark();
+    gateway.write(&Rules::new());
+    let line = daemon.wait_message(mark, "reconciled");
+    assert_eq!(line.number("errors"), Some(0), "{}", line.text);
+    assert!(programmed_eips(&gateway).is_empty());
+    assert_eq!(addresses(&topology.gw, "net1"), set(["203.0.113.1/24"]), "the CNI's address is not natgw's");
+}

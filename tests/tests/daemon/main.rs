@@ -1,0 +1,8 @@
+//! Layer `daemon`: the real binary against a real kernel: starting, following, repairing, inspecting, leaving.
+#![allow(missing_docs, reason = "a test binary documents nothing")]
+
+mod following;
+mod inspecting;
+mod network;
+mod starting;
+mod support;
