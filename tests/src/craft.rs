@@ -1,8 +1,13 @@
 //! Packets that no well-behaved host would send, written with etherparse and sent raw.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    io::Write,
+    net::{Ipv4Addr, SocketAddrV4},
+    os::fd::AsRawFd,
+};
 
 use etherparse::{Icmpv4Type, PacketBuilder};
+use nix::sys::socket::bind;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::{Netns, packet};
@@ -91,5 +96,22 @@ pub fn send(ns: &Netns, packet: &[u8]) {
         socket
             .send_to(packet, &SockAddr::from(SocketAddrV4::new(destination, 0)))
             .unwrap_or_else(|error| panic!("cannot send to {destination}: {error}"));
+    });
+}
+
+/// Sends an IPv4 packet from the `eth0` of `ns` to a MAC address, in a frame with an 802.1Q tag of VLAN `vid`.
+///
+/// # Panics
+/// When it cannot be sent.
+pub fn send_tagged(ns: &Netns, to: &[u8; 6], vid: u8, packet: &[u8]) {
+    let link = ns.link_address("eth0");
+    let mut frame = Vec::from(*to);
+    frame.extend_from_slice(&ns.mac("eth0"));
+    frame.extend_from_slice(&[0x81, 0x00, 0x00, vid, 0x08, 0x00]);
+    frame.extend_from_slice(packet);
+    ns.run(|| {
+        let socket = Socket::new(Domain::PACKET, Type::RAW, None).expect("root may open packet sockets");
+        bind(socket.as_raw_fd(), &link).expect("a packet socket binds to its interface");
+        (&socket).write_all(&frame).unwrap_or_else(|error| panic!("cannot send a frame: {error}"));
     });
 }

@@ -16,6 +16,7 @@ use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     net::if_::InterfaceFlags,
     sched::{CloneFlags, setns, unshare},
+    sys::socket::LinkAddr,
 };
 
 use crate::{command, scratch};
@@ -147,6 +148,30 @@ impl Netns {
             assert!(Instant::now() < deadline, "the link {name} of {} does not come up", self.name);
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// The link-layer address of an interface: what to bind a packet socket to, and the MAC address itself.
+    ///
+    /// # Panics
+    /// When there is no such interface.
+    #[must_use]
+    pub fn link_address(&self, interface: &str) -> LinkAddr {
+        self.run(|| {
+            getifaddrs()
+                .expect("interfaces can be listed")
+                .filter(|one| one.interface_name == interface)
+                .find_map(|one| one.address.as_ref().and_then(|address| address.as_link_addr().copied()))
+        })
+        .unwrap_or_else(|| panic!("{} has no interface {interface}", self.name))
+    }
+
+    /// The MAC address of an interface.
+    ///
+    /// # Panics
+    /// When there is no such interface.
+    #[must_use]
+    pub fn mac(&self, interface: &str) -> [u8; 6] {
+        self.link_address(interface).addr().expect("an Ethernet interface has a MAC address")
     }
 
     /// Sets `/proc/sys/<key>` inside.

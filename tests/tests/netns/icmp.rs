@@ -180,7 +180,6 @@ fn an_error_that_quotes_eight_bytes_only_is_translated() {
     assert_eq!((error.source, error.destination), (ROUTER, CLIENT), "the router stays the one who says it");
     let inner = error.icmp_error(3, 1).expect("host unreachable");
     assert_eq!((inner.source, inner.destination, inner.ports()), (CLIENT, SERVER, (port, 7002)));
-    assert_eq!(exchange(&socket, 64), Err("send: No route to host (os error 113)".into()), "the socket is told");
     assert_eq!(exchange(&socket, 64), Ok(()), "an error ends no mapping (RFC 4787 REQ-12)");
 }
 

@@ -3,11 +3,13 @@
 //! `NATGW_TEST_DATAPLANE=iptables` runs it against kube-ovn's kind of gateway instead (see `natgw_tests::oracle`).
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
+mod bad_input;
 mod concurrency;
 mod dnat;
 mod fip;
 mod hairpin;
 mod icmp;
+mod modes;
 mod mtu;
 mod precedence;
 mod snat;

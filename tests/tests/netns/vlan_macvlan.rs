@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use natgw_tests::{
     External, Lab, Proto, Rules, Topology,
     capture::{Capture, assert_no_private_address_leaves},
+    craft, kernel,
     lab::{EIP1, EIP2},
+    packet::Packet,
     probe::UdpEcho,
     tcp::{self, TcpServer},
     topology::{CLIENT, POD2, SERVER, SERVER2},
 };
 
-use crate::support::{VPC_CIDR, addresses, assert_all_clean, assert_pings, assert_udp_echoes, at, udp_addresses};
+use crate::support::{VPC_CIDR, addresses, assert_all_clean, assert_pings, assert_udp_echoes, at, received, udp_addresses};
 
 #[test]
 fn every_rule_works_when_net1_is_a_macvlan() {
@@ -20,12 +22,43 @@ fn every_rule_works_when_net1_is_a_macvlan() {
 
 #[test]
 fn every_rule_works_when_net1_is_a_vlan_of_the_nodes_nic() {
+    if !kernel::has_link_type("vlan") {
+        return;
+    }
     everything_works(External::Vlan);
 }
 
 #[test]
 fn every_rule_works_when_net1_is_a_vlan_inside_the_gateway() {
+    if !kernel::has_link_type("vlan") {
+        return;
+    }
     everything_works(External::VlanInside);
+}
+
+/// A datagram from the server to the gateway's DNAT port, in a frame with an 802.1Q tag, and what the pod gets of it.
+fn tagged(vid: u8) -> Vec<Packet> {
+    let lab = Lab::new(&Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Udp, 53, CLIENT, 5353));
+    let net = &lab.net;
+    let _echo = UdpEcho::start(&net.client, 5353);
+    let capture = Capture::start(&net.client);
+    let datagram = craft::udp(at(SERVER, 6000), at(EIP1, 53), b"tagged");
+    craft::send_tagged(&net.server, &net.gw.mac("net1"), vid, &datagram);
+    // Whatever becomes of it has become of it when later datagrams have come back.
+    assert_udp_echoes(&net.server, at(EIP1, 53));
+    received(&capture.stop()).into_iter().filter(|packet| packet.payload == b"tagged").collect()
+}
+
+#[test]
+fn a_priority_tag_is_no_obstacle() {
+    let arrived = tagged(0);
+    let [packet] = &arrived[..] else { panic!("one datagram must arrive: {arrived:?}") };
+    assert_eq!((packet.source, packet.destination, packet.ports()), (SERVER, CLIENT, (6000, 5353)));
+}
+
+#[test]
+fn a_frame_of_another_vlan_is_not_for_the_gateway() {
+    assert_eq!(tagged(100), []);
 }
 
 fn everything_works(external: External) {

@@ -1,0 +1,96 @@
+//! The ways to run the gateway: redirect or not, TCX or clsact, with `--netns` or inside the namespace. And what none
+//! of them needs: netfilter.
+
+use natgw_tests::{
+    Lab, Proto, Rules, Topology, command,
+    lab::{EIP1, EIP2},
+    topology::{CLIENT, POD2},
+};
+
+use crate::{support::VPC_CIDR, vlan_macvlan::check};
+
+fn rules() -> Rules {
+    Rules::new()
+        .eip("eip1", EIP1)
+        .snat("eip1", VPC_CIDR)
+        .dnat("eip1", Proto::Tcp, 80, CLIENT, 8080)
+        .dnat("eip1", Proto::Udp, 53, CLIENT, 5353)
+        .eip("eip2", EIP2)
+        .fip("eip2", POD2)
+}
+
+#[test]
+fn every_rule_works_when_the_kernel_routes_translated_packets() {
+    let lab = Lab::on(Topology::new(), &rules(), &["--redirect", "off"]);
+    check(&lab);
+}
+
+#[test]
+fn every_rule_works_with_clsact_filters() {
+    let lab = Lab::on(Topology::new(), &rules(), &["--attach", "clsact"]);
+    assert_eq!(lab.daemon().wait_message(0, "ready").field("attach").and_then(|v| v.as_str()), Some("clsact"));
+    check(&lab);
+    for (interface, hook) in [("eth0", "ingress"), ("net1", "ingress"), ("net1", "egress")] {
+        let filters = lab.net.gw.command("tc", &["filter", "show", "dev", interface, hook]);
+        assert!(filters.contains("natgw_"), "{interface} {hook}: {filters}");
+    }
+    assert!(!lab.gateway.pins().join("links/int_in").exists(), "there is no TCX link to pin");
+}
+
+#[test]
+fn every_rule_works_with_clsact_filters_and_without_redirect() {
+    let lab = Lab::on(Topology::new(), &rules(), &["--attach", "clsact", "--redirect", "off"]);
+    check(&lab);
+}
+
+#[test]
+fn no_connection_is_tracked_and_no_netfilter_hook_exists_in_the_gateway() {
+    let lab = Lab::new(&rules());
+    check(&lab);
+    assert_eq!(lab.net.gw.read_sysctl("net/netfilter/nf_conntrack_count"), "0");
+    let hooks = lab.net.gw.run(|| command::output("nft", &["list", "hooks"]));
+    let hooks = String::from_utf8_lossy(&hooks.stdout).into_owned();
+    assert!(!hooks.contains("conntrack") && !hooks.contains("nat"), "{hooks}");
+    let tables = lab.net.gw.command("nft", &["list", "ruleset"]);
+    assert_eq!(tables.trim(), "", "no table either");
+    assert_eq!(lab.net.gw.read("/proc/thread-self/net/ip_tables_names").trim(), "", "nor a legacy one");
+}
+
+#[test]
+fn the_daemon_sets_the_sysctls_that_it_needs_and_the_eips_addresses() {
+    let lab = Lab::new(&rules());
+    for (key, value) in [
+        ("ip_forward", "1"),
+        ("conf/all/rp_filter", "0"),
+        ("conf/eth0/rp_filter", "0"),
+        ("conf/net1/rp_filter", "0"),
+        ("conf/eth0/accept_local", "1"),
+        ("conf/all/send_redirects", "0"),
+        ("conf/eth0/send_redirects", "0"),
+        ("conf/net1/send_redirects", "0"),
+    ] {
+        assert_eq!(lab.net.gw.read_sysctl(&format!("net/ipv4/{key}")), value, "{key}");
+    }
+    let addresses = lab.net.gw.command("ip", &["-o", "-4", "addr", "show", "dev", "net1"]);
+    for eip in [EIP1, EIP2] {
+        assert!(addresses.contains(&format!("{eip}/24")), "the connected subnet's prefix length: {addresses}");
+    }
+}
+
+#[test]
+fn detach_removes_programs_pins_addresses_and_leaves_a_router() {
+    let lab = Lab::new(&rules());
+    check(&lab);
+    let mut lab = lab;
+    lab.daemon_mut().term();
+    let detached = lab.gateway.natgw(&["detach", "--netns", &lab.net.gw.path().display().to_string()]);
+    assert!(detached.status.success(), "{}", String::from_utf8_lossy(&detached.stderr));
+    assert!(!lab.gateway.pins().exists(), "no pin is left");
+    let addresses = lab.net.gw.command("ip", &["-o", "-4", "addr", "show", "dev", "net1"]);
+    assert!(!addresses.contains(&EIP1.to_string()) && addresses.contains("203.0.113.1/24"), "{addresses}");
+    let attached = lab.net.gw.command("bpftool", &["net", "show"]);
+    assert!(!attached.contains("natgw_"), "{attached}");
+    let echo = natgw_tests::probe::UdpEcho::start(&lab.net.server, 7002);
+    crate::support::assert_udp_echoes(&lab.net.client, crate::support::at(natgw_tests::topology::SERVER, 7002));
+    assert_eq!(crate::support::udp_addresses(&echo), [CLIENT].into());
+}
