@@ -17,6 +17,7 @@ pub(crate) struct Tool {
 
 /// All of them. A layer that runs another program adds it here.
 pub(crate) const TOOLS: &[Tool] = &[
+    Tool { program: "mount", packages: &[&["mount"]], what_for: "bpffs; minimal images lack it" },
     Tool { program: "ip", packages: &[&["iproute2"]], what_for: "namespaces, links and routes" },
     Tool { program: "tc", packages: &[&["iproute2"]], what_for: "clsact filters" },
     // Ubuntu before 24.10 has it as a wrapper in linux-tools.
