@@ -15,7 +15,7 @@ pub use specs::{
     Accepted, IptablesDnatRuleSpec, IptablesEipSpec, IptablesFipRuleSpec, IptablesSnatRuleSpec, RouteSpec,
     VpcNatGatewaySpec,
 };
-pub use timestamp::Timestamp;
+pub use timestamp::{Timestamp, TimestampError};
 
 /// Group and version of every kind in [`Kind`].
 pub const API_VERSION: &str = "kubeovn.io/v1";

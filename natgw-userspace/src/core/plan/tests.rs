@@ -219,7 +219,9 @@ proptest! {
         let Actual { eips, fip_in, fip_out, dnat, snat } = to.clone();
         let desired = DesiredState { eips, fip_in, fip_out, dnat, snat, ..DesiredState::default() };
         let mut now = from.clone();
-        plan(&desired, &from).ops.iter().for_each(|op| now.apply(op));
+        for op in &plan(&desired, &from).ops {
+            now.apply(op);
+        }
         prop_assert_eq!(&now, &to);
         prop_assert!(plan(&desired, &now).is_empty());
     }

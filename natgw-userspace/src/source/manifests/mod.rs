@@ -1,41 +1,86 @@
 //! A directory of kube-ovn manifests as a source.
+//!
+//! A mistake never removes anything that is programmed: what a file said last stays in force where its present text
+//! cannot be read. See `docs/manifests.md` for the rules in its users' words.
 
-use std::path::PathBuf;
+mod directory;
+mod documents;
+mod file;
+mod node;
+mod object;
+mod places;
+mod reader;
+mod watch;
 
-use crate::core::{diagnostic::Diagnostic, objects::Object};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+pub(crate) use directory::ManifestDir;
+
+use self::{places::Places, watch::Watcher};
+use crate::core::{
+    diagnostic::{Diagnostic, Location},
+    objects::{Object, ObjectKey},
+};
+
+/// A larger file is refused.
+pub const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Everything the directory says at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
-    /// The objects, unique by key.
+    /// The objects, unique by key and in its order.
     pub objects: Vec<Object>,
     /// What is wrong with the files. Problems of the objects' meaning come from `DesiredState::build`.
     pub diagnostics: Vec<Diagnostic>,
+    places: BTreeMap<ObjectKey, Places>,
 }
 
 impl Snapshot {
+    /// Where the object begins.
+    #[must_use]
+    pub fn location(&self, key: &ObjectKey) -> Option<Location> {
+        self.places.get(key).map(Places::start)
+    }
+
     /// Fills in where the fields that `diagnostics` name are written.
     pub fn locate(&self, diagnostics: &mut [Diagnostic]) {
-        let _ = diagnostics;
-        todo!()
+        for diagnostic in diagnostics.iter_mut().filter(|diagnostic| diagnostic.location.is_none()) {
+            let places = diagnostic.object.as_ref().and_then(|key| self.places.get(key));
+            diagnostic.location = places.map(|places| places.of_field(&diagnostic.field));
+        }
     }
 }
 
 /// The directory, watched.
 #[derive(Debug)]
 pub struct ManifestSource {
-    dir: PathBuf,
+    dir: ManifestDir,
+    path: PathBuf,
+    watcher: Watcher,
 }
 
 /// The directory cannot be watched.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot watch the manifest directory `{}`: {error}", dir.display())]
+#[error("cannot watch the manifest directory `{}`: {error}{}", dir.display(), hint(error))]
 pub struct WatchError {
     /// The directory.
     pub dir: PathBuf,
     /// What the kernel says.
     #[source]
-    pub error: std::io::Error,
+    pub error: io::Error,
+}
+
+/// The two limits that inotify reports with unhelpful words.
+fn hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => "; raise the sysctl fs.inotify.max_user_instances",
+        Some(libc::ENOSPC) => "; raise the sysctl fs.inotify.max_user_watches",
+        _ => "",
+    }
 }
 
 impl ManifestSource {
@@ -44,21 +89,37 @@ impl ManifestSource {
     /// # Errors
     /// No inotify instance or watch is to be had.
     pub fn new(dir: impl Into<PathBuf>) -> Result<Self, WatchError> {
-        Ok(Self { dir: dir.into() })
+        let path = dir.into();
+        let watcher = Watcher::new(&path).map_err(|error| WatchError { dir: path.clone(), error })?;
+        Ok(Self { dir: ManifestDir::new(path.clone()), path, watcher })
     }
 
-    /// Reads the directory as it is now. Never fails: what cannot be read keeps its last good state.
+    /// The directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the directory as it is now. Never fails: what cannot be read keeps its last good state, and a file that
+    /// is being written keeps its last state until its writer is done.
     pub fn load(&mut self) -> Snapshot {
-        todo!()
+        // An error of the watch comes up again in `changed`, where it can be returned.
+        let _ = self.watcher.begin_reading();
+        let reading = self.dir.read();
+        // Once more: a file may have been opened for writing while it was read.
+        let _ = self.watcher.drain();
+        self.dir.take(reading, &self.watcher.unfinished())
     }
 
-    /// Returns when something changed since the last [`Self::load`] and has come to rest. Cancel-safe. Needs a tokio
-    /// runtime with I/O and time.
+    /// Returns when something changed since the last [`Self::load`] and has come to rest: 10 ms after the last change
+    /// of a burst, 50 ms after its first. Cancel-safe. Needs a tokio runtime with I/O and time.
     ///
     /// # Errors
-    /// The kernel's watch broke.
+    /// The kernel's watch broke; the next call tries again.
     pub async fn changed(&mut self) -> Result<(), WatchError> {
-        let _ = &self.dir;
-        todo!()
+        self.watcher.changed().await.map_err(|error| WatchError { dir: self.path.clone(), error })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,9 @@ proptest! {
 
         // Whatever happened before, then every wanted object in some order, and the rest deleted.
         let mut index = Index::new();
-        past.into_iter().for_each(|step| run(&mut index, step));
+        for step in past {
+            run(&mut index, step);
+        }
         let mut order: Vec<_> = wanted.values().cloned().collect();
         let turn = usize::try_from(seed % 31).unwrap_or(0) % order.len().max(1);
         order.rotate_left(turn);
@@ -81,7 +83,9 @@ proptest! {
             index.apply(object.clone());
         }
         let stale: Vec<_> = index.iter().map(|o| o.key.clone()).filter(|key| !wanted.contains_key(key)).collect();
-        stale.iter().for_each(|key| index.delete(key));
+        for key in &stale {
+            index.delete(key);
+        }
         prop_assert_eq!(DesiredState::build(&index, "gw1"), want.clone());
 
         index.reset(order.into_iter().rev());

@@ -1,0 +1,195 @@
+//! One manifest file: reading it within limits, parsing it, and keeping its last good objects.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    thread,
+};
+
+use super::{
+    MAX_FILE_BYTES,
+    documents::split,
+    node::{STACK_BYTES, SyntaxError, parse},
+    object::{ObjectReader, Parsed},
+    places::Places,
+};
+use crate::core::{
+    diagnostic::{Diagnostic, Location, Reason, Severity},
+    objects::{Object, ObjectKey},
+};
+
+/// What a file contributes.
+#[derive(Debug, Default)]
+pub(super) struct ManifestFile {
+    /// Its bytes when it was last parsed.
+    bytes: Option<Vec<u8>>,
+    /// Its objects, with those of earlier versions that a mistake must not remove.
+    pub(super) objects: BTreeMap<ObjectKey, Held>,
+    /// What is wrong with the parsed version.
+    parse_problems: Vec<Diagnostic>,
+    /// Why a later version could not even be read.
+    read_problem: Option<Diagnostic>,
+}
+
+/// An object and how it came to be held.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) object: Object,
+    pub(super) places: Places,
+    /// From an earlier version of the file: the present one is broken where the object may have been.
+    pub(super) kept: bool,
+}
+
+/// The bytes of a file, or why there are none.
+pub(super) type Contents = Result<Vec<u8>, Diagnostic>;
+
+impl ManifestFile {
+    /// What is wrong with the file. When it cannot be read, nothing is known about what is in it.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Diagnostic> {
+        let parsed = if self.read_problem.is_none() { self.parse_problems.as_slice() } else { &[] };
+        self.read_problem.iter().chain(parsed)
+    }
+
+    /// Takes a new version of the file called `name`.
+    pub(super) fn update(&mut self, name: &str, contents: Contents) {
+        self.read_problem = None;
+        match contents {
+            Err(problem) => self.read_problem = Some(problem),
+            Ok(bytes) if self.bytes.as_ref() == Some(&bytes) => {}
+            Ok(bytes) => match std::str::from_utf8(&bytes) {
+                Err(error) => self.read_problem = Some(not_utf8(name, &bytes, error)),
+                Ok(text) => match parse_all(&name.into(), text) {
+                    Err(error) => self.read_problem = Some(cannot_read(name, &error)),
+                    Ok(parsed) => {
+                        self.take(parsed);
+                        self.bytes = Some(bytes);
+                    }
+                },
+            },
+        }
+    }
+
+    fn take(&mut self, mut parsed: Parsed) {
+        let mut objects: BTreeMap<ObjectKey, Held> = BTreeMap::new();
+        for (object, places) in parsed.objects {
+            if let Some(first) = objects.get(&object.key) {
+                parsed.diagnostics.push(duplicate(&object.key, &places, first));
+            } else {
+                objects.insert(object.key.clone(), Held { object, places, kept: false });
+            }
+        }
+        for (key, held) in std::mem::take(&mut self.objects) {
+            if parsed.has_unknown_part || parsed.broken.contains(&key) {
+                objects.entry(key).or_insert(Held { kept: true, ..held });
+            }
+        }
+        self.objects = objects;
+        self.parse_problems = parsed.diagnostics;
+    }
+}
+
+/// Parses every document of a file, on a stack of its own.
+///
+/// # Errors
+/// No thread is to be had.
+fn parse_all(name: &Arc<str>, text: &str) -> io::Result<Parsed> {
+    let work = || {
+        let mut parsed = Parsed::default();
+        for document in split(text) {
+            match parse(document) {
+                Ok(node) => ObjectReader::new(name, &mut parsed).read(&node),
+                Err(error) => {
+                    parsed.has_unknown_part = true;
+                    parsed.diagnostics.push(syntax(name, error));
+                }
+            }
+        }
+        parsed
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("natgw-manifest".to_owned()).stack_size(STACK_BYTES);
+        thread.spawn_scoped(scope, work)?.join().map_err(|_| io::Error::other("the parser panicked"))
+    })
+}
+
+/// The error for the second of two objects with one key.
+pub(super) fn duplicate(key: &ObjectKey, second: &Places, first: &Held) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        reason: Reason::DuplicateObject,
+        object: Some(key.clone()),
+        field: "metadata.name".to_owned(),
+        message: format!("also written at {}, which is the one that counts", first.places.start()),
+        fix: "rename or remove one of the two".to_owned(),
+        location: Some(second.start()),
+    }
+}
+
+fn syntax(name: &Arc<str>, error: SyntaxError) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        reason: Reason::ManifestSyntax,
+        object: None,
+        field: String::new(),
+        message: error.message,
+        fix: "correct it; what the file last said of objects that are missing now stays in force".to_owned(),
+        location: Some(Location { file: name.to_string(), position: error.at }),
+    }
+}
+
+fn unreadable(name: &str, reason: Reason, message: String, fix: &str) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        reason,
+        object: None,
+        field: String::new(),
+        message,
+        fix: format!("{fix}; what the file last said stays in force"),
+        location: Some(Location { file: name.to_owned(), position: None }),
+    }
+}
+
+fn cannot_read(name: &str, error: &io::Error) -> Diagnostic {
+    unreadable(name, Reason::ManifestUnreadable, format!("cannot be read: {error}"), "make it a readable file")
+}
+
+fn not_utf8(name: &str, bytes: &[u8], error: std::str::Utf8Error) -> Diagnostic {
+    let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
+    unreadable(name, Reason::ManifestUnreadable, format!("not UTF-8 in line {line}"), "save it as UTF-8")
+}
+
+/// Reads the file at `path`. `None` when it is gone.
+pub(super) fn read(path: &Path, name: &str) -> Option<Contents> {
+    match try_read(path) {
+        Ok(Some(bytes)) => Some(Ok(bytes)),
+        Ok(None) => Some(Err(unreadable(
+            name,
+            Reason::ManifestTooLarge,
+            format!("larger than {} MiB", MAX_FILE_BYTES >> 20),
+            "split it",
+        ))),
+        // A link that leads nowhere is a mistake, or a ConfigMap in the middle of an update; a missing entry is neither.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => None,
+        Err(error) => Some(Err(cannot_read(name, &error))),
+    }
+}
+
+/// `Ok(None)` when it is too large.
+fn try_read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    // O_NONBLOCK: opening a FIFO must not wait for its writer. Regular files ignore it.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= MAX_FILE_BYTES).then_some(bytes))
+}
