@@ -157,28 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_setting_is_understood() {
-        let file = ConfigFile::parse(
-            r#"
-            gateway = "gw1"
-            manifests = "/etc/natgw"
-            netns = "/run/netns/gw"
-            bpffs = "/sys/fs/bpf"
-            redirect = "off"
-            unmatched = "drop"
-            attach = "clsact"
-            lock_wait = "0s"
-            max_sessions = 1000
-            resync = "30s"
-            sweep = "5s"
-            internal = { interface = "eth9", subnet_gateway = "10.0.0.1" }
-            external = { interface = "net9", subnet = "203.0.113.0/24" }
-            ports = { min = 1024, max = 2047 }
-            timeouts = { tcp_established = "2h 4m", udp = "5m", icmp = "1m" }
-            log = { format = "json", level = "debug" }
-            "#,
-        )
-        .expect("valid");
+    fn the_documented_file_has_every_setting_and_is_understood() {
+        let text = include_str!("../../docs/natgw.toml");
+        let file = ConfigFile::parse(text).expect("valid");
+        let debug = format!("{file:?}");
+        assert!(!debug.contains("None"), "a setting is missing in docs/natgw.toml: {debug}");
         assert_eq!(file.timeouts.tcp_established, Some(Duration::from_mins(124)));
         assert_eq!(file.internal.subnet_gateway, Some(Ipv4Addr::new(10, 0, 0, 1)));
         assert_eq!(file.unmatched, Some(Unmatched::Drop));

@@ -16,13 +16,13 @@ use rtnetlink::{
     packet_route::{
         RouteNetlinkMessage,
         link::{LinkAttribute, LinkFlags, LinkMessage},
-        route::RouteAttribute,
+        route::{RouteAttribute, RouteProtocol},
     },
     sys::{AsyncSocket, SocketAddr},
 };
 use tokio::{runtime, sync::mpsc};
 
-use super::{NetNs, netlink::NetlinkError};
+use super::{NetNs, PROTO_NATGW, netlink::NetlinkError};
 
 /// Room for notifications while the daemon is busy; the kernel caps it at `net.core.rmem_max`.
 const RECEIVE_BUFFER: i32 = 4 << 20;
@@ -196,8 +196,9 @@ impl LinkTable {
             RouteNetlinkMessage::NewAddress(address) | RouteNetlinkMessage::DelAddress(address) => {
                 self.by_index(address.header.index).map(NetEvent::Changed).into_iter().collect()
             }
-            // New routes of others do not concern us; a lost one may be ours or the next hop of ours.
-            RouteNetlinkMessage::DelRoute(route) => route
+            // A foreign route may bring the next hop that ours wait for; a lost one may be ours.
+            RouteNetlinkMessage::NewRoute(route) if own_doing(route.header.protocol) => Vec::new(),
+            RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => route
                 .attributes
                 .iter()
                 .find_map(|attribute| match attribute {
@@ -224,6 +225,11 @@ impl LinkTable {
         }
         events
     }
+}
+
+/// Routes that come with addresses, and ours, follow from what natgw does.
+fn own_doing(protocol: RouteProtocol) -> bool {
+    matches!(protocol, RouteProtocol::Kernel | RouteProtocol::Other(PROTO_NATGW))
 }
 
 fn describe(link: &LinkMessage) -> Option<(String, LinkInfo)> {

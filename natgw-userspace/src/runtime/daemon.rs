@@ -4,11 +4,7 @@
 //! their address). When an interface is new it is the other way round: rules and programs first, because a live
 //! connection's packet that meets the address without the programs would be reset by the gateway's own stack.
 
-use std::{
-    collections::BTreeSet,
-    net::Ipv4Addr,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Instant};
 
 use natgw_common::abi::ConfigFlags;
 use tokio::{task::block_in_place, time::MissedTickBehavior};
@@ -19,8 +15,10 @@ use super::{
     hold::{hold, is_complete},
     network::{Network, Step},
     reporter::Reporter,
-    startup::{Startup, Stop, millis},
+    startup::{Startup, Stop},
     sweeper,
+    telling::{describe, repairs},
+    work::{Cause, Work},
 };
 use crate::{
     cli::{Attach, Switch, Unmatched},
@@ -29,46 +27,11 @@ use crate::{
         index::Index,
         plan::{EndSessions, MapOp, Plan, plan},
     },
-    datapath::{AttachMode, Attached, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Outcome, Side, Sweeper},
+    datapath::{AttachMode, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Side, Sweeper},
     exit::{Exit, Failure},
     net::links::{LinkWatch, NetEvent},
     source::manifests::ManifestSource,
 };
-
-/// What a pass has to look at.
-#[expect(clippy::struct_excessive_bools, reason = "independent parts, any of which may need a look")]
-#[derive(Debug, Clone, Copy, Default)]
-struct Work {
-    /// Read the source again.
-    source: bool,
-    /// Compare the rule maps.
-    rules: bool,
-    /// Attach, sysctls, interface indexes.
-    hooks: bool,
-    /// Addresses and routes.
-    network: bool,
-    /// The external interface changed: tell the announcer.
-    announce: bool,
-}
-
-impl Work {
-    const EVERYTHING: Self = Self { source: true, rules: true, hooks: true, network: true, announce: true };
-    const DRIFT: Self = Self { source: false, announce: false, ..Self::EVERYTHING };
-    const RULES: Self = Self { source: true, rules: true, hooks: false, network: true, announce: false };
-}
-
-/// Why a pass is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// The start, or the source changed.
-    Change,
-    /// News of the interfaces.
-    Network,
-    /// Something failed before.
-    Retry,
-    /// The periodic check.
-    Drift,
-}
 
 /// The result of comparing and writing the rule maps.
 #[derive(Debug, Default)]
@@ -81,13 +44,13 @@ struct Written {
 /// The running daemon.
 #[expect(clippy::struct_excessive_bools, reason = "facts about the daemon, no state machine")]
 pub(super) struct Daemon<'a> {
-    options: &'a Options,
-    started: Instant,
-    adopted: bool,
+    pub(super) options: &'a Options,
+    pub(super) started: Instant,
+    pub(super) adopted: bool,
     paths: GatewayPaths,
     _lock: Lock,
     stop: Stop,
-    datapath: Datapath,
+    pub(super) datapath: Datapath,
     sweeper: Option<Sweeper>,
     network: Network,
     watch: LinkWatch,
@@ -98,16 +61,18 @@ pub(super) struct Daemon<'a> {
     backoff: Backoff,
     /// What the source said last, and how many objects it had.
     desired: DesiredState,
-    objects: usize,
+    pub(super) objects: usize,
     /// Whether the source has been read completely once: only then is anything removed.
-    complete: bool,
+    pub(super) complete: bool,
     /// `desired`, or while incomplete `desired` with all that is pinned.
-    effective: DesiredState,
+    pub(super) effective: DesiredState,
     pending_end: Vec<EndSessions>,
-    mechanisms: [Option<Mechanism>; 2],
-    fallback_said: bool,
-    repairs: u64,
-    ready: bool,
+    pub(super) mechanisms: [Option<Mechanism>; 2],
+    pub(super) fallback_said: bool,
+    pub(super) repairs: u64,
+    /// The first pass over everything is done.
+    pub(super) begun: bool,
+    pub(super) ready: bool,
 }
 
 impl<'a> Daemon<'a> {
@@ -138,6 +103,7 @@ impl<'a> Daemon<'a> {
             mechanisms: [None; 2],
             fallback_said: false,
             repairs: 0,
+            begun: false,
             ready: false,
         })
     }
@@ -149,7 +115,13 @@ impl<'a> Daemon<'a> {
             let event = self.watch.next().await;
             self.take(&event);
         }
+        if self.adopted {
+            // The rules are pinned: the programs need not wait for the source, whose reading may take a while.
+            self.pass(Work::INTERFACES, Cause::Network).await;
+        }
         self.pass(Work::EVERYTHING, Cause::Change).await;
+        self.begun = true;
+        self.tell_ready();
         let mut resync =
             tokio::time::interval_at(tokio::time::Instant::now() + self.options.resync, self.options.resync);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -456,7 +428,7 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    fn start_sweeping(&self) {
+    pub(super) fn start_sweeping(&self) {
         let adopted = self.adopted && self.complete;
         let (paths, interval) = (self.paths.clone(), self.options.sweep);
         let Ok(sweeper) = self.datapath.sweeper() else { return };
@@ -474,73 +446,6 @@ impl<'a> Daemon<'a> {
             sweeper::spawn(sweeper, interval);
         });
     }
-
-    fn tell_attached(&mut self, name: &str, ifindex: u32, attached: &Attached) {
-        if attached.hooks.iter().any(|(_, outcome)| *outcome != Outcome::Unchanged) {
-            tracing::info!(interface = name, ifindex, mode = word(attached.mechanism), "programs attached");
-        }
-        if let (Some(reason), false) = (&attached.fallback, self.fallback_said) {
-            self.fallback_said = true;
-            tracing::warn!("TCX is not used, clsact filters are: {reason}");
-        }
-    }
-
-    fn tell_repairs(&mut self, repaired: &[String]) {
-        if repaired.is_empty() {
-            return;
-        }
-        self.repairs += repaired.len() as u64;
-        for what in repaired.iter().take(20) {
-            tracing::warn!("repaired: {what}");
-        }
-        tracing::warn!(repaired = repaired.len(), repairs_total = self.repairs, "drift repaired");
-    }
-
-    fn tell_reconciled(&self, writes: u64, ended_sessions: u64, took: Duration, errors: usize) {
-        let state = &self.effective;
-        tracing::info!(
-            objects = self.objects,
-            eips = state.eips.len(),
-            fips = state.fip_in.len(),
-            dnat = state.dnat.len(),
-            snat = state.snat.len(),
-            routes = state.routes.len(),
-            writes,
-            ended_sessions,
-            duration_ms = millis(took),
-            errors,
-            complete = self.complete,
-            "reconciled"
-        );
-    }
-
-    fn tell_ready(&mut self) {
-        if let ([Some(internal), Some(external)], false) = (self.mechanisms, self.ready) {
-            self.ready = true;
-            let attach = if internal == external { word(external) } else { "mixed" };
-            tracing::info!(
-                gateway = %self.options.gateway,
-                since_start_ms = millis(self.started.elapsed()),
-                adopted = self.adopted,
-                map_writes = self.datapath.maps().writes(),
-                attach,
-                "ready"
-            );
-            self.start_sweeping();
-        }
-    }
-}
-
-impl Work {
-    fn with(self, other: Self) -> Self {
-        Self {
-            source: self.source || other.source,
-            rules: self.rules || other.rules,
-            hooks: self.hooks || other.hooks,
-            network: self.network || other.network,
-            announce: self.announce || other.announce,
-        }
-    }
 }
 
 /// Waits for the source's next change; the error when its watch broke. Never returns without a source.
@@ -556,37 +461,5 @@ fn mode(attach: Attach) -> AttachMode {
         Attach::Auto => AttachMode::Auto,
         Attach::Tcx => AttachMode::Tcx,
         Attach::Clsact => AttachMode::Clsact,
-    }
-}
-
-fn word(mechanism: Mechanism) -> &'static str {
-    match mechanism {
-        Mechanism::Tcx => "tcx",
-        Mechanism::Clsact => "clsact",
-    }
-}
-
-fn repairs(attached: &Attached, interface: &str) -> Vec<String> {
-    let changed = attached.hooks.iter().filter(|(_, outcome)| *outcome != Outcome::Unchanged);
-    changed.map(|(hook, _)| format!("program {} on {interface}", hook.name())).collect()
-}
-
-fn describe(op: &MapOp) -> String {
-    let ip = |addr: &[u8; 4]| Ipv4Addr::from(*addr);
-    match op {
-        MapOp::PutEip(eip, _) => format!("EIPS entry {}", ip(eip)),
-        MapOp::PutFipOut(pod, _) => format!("FIP_OUT entry {}", ip(pod)),
-        MapOp::PutFipIn(eip, _) => format!("FIP_IN entry {}", ip(eip)),
-        MapOp::PutDnat(key, _) => {
-            format!("DNAT entry {}:{} proto {}", ip(&key.eip), u16::from_be_bytes(key.port), key.proto)
-        }
-        MapOp::PutSnat(key, _) => format!("SNAT entry {}/{}", ip(&key.addr), key.prefix_len),
-        MapOp::DelSnat(key) => format!("surplus SNAT entry {}/{}", ip(&key.addr), key.prefix_len),
-        MapOp::DelDnat(key) => {
-            format!("surplus DNAT entry {}:{} proto {}", ip(&key.eip), u16::from_be_bytes(key.port), key.proto)
-        }
-        MapOp::DelFipIn(eip) => format!("surplus FIP_IN entry {}", ip(eip)),
-        MapOp::DelFipOut(pod) => format!("surplus FIP_OUT entry {}", ip(pod)),
-        MapOp::DelEip(eip) => format!("surplus EIPS entry {}", ip(eip)),
     }
 }

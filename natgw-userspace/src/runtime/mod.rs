@@ -12,6 +12,8 @@ pub mod options;
 mod reporter;
 mod startup;
 mod sweeper;
+mod telling;
+mod work;
 
 use std::time::Instant;
 

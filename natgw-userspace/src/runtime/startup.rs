@@ -12,7 +12,7 @@ use crate::{
     datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, MapsError},
     exit::{Exit, Failure},
     net::NetNs,
-    preflight::Preflight,
+    preflight::{Level, Preflight},
 };
 
 /// SIGTERM and SIGINT.
@@ -73,10 +73,18 @@ fn preflight(options: &Options) -> Result<NetNs, Failure> {
         // Without privileges the namespace is closed as well; the table says more.
         Err(error) => (Preflight::run(&options.bpffs, &[]), Err(error)),
     };
+    if let Some(sentence) = preflight.lacks_rights() {
+        return Err(Failure::new(Exit::Preflight, sentence));
+    }
     if !preflight.passed() {
         return Err(Failure::new(Exit::Preflight, format!("natgw cannot run here\n{}", preflight.render().trim_end())));
     }
     entered.map_err(|error| Failure::from_error(Exit::Preflight, &error))?;
+    // Missing interfaces are told by whoever waits for them.
+    let warnings = preflight.checks.iter().filter(|check| check.level == Level::Warning);
+    for check in warnings.filter(|check| !check.name.starts_with("interface ")) {
+        tracing::warn!(fix = check.fix, "{}: {}", check.name, check.found);
+    }
     Ok(ns)
 }
 

@@ -1,10 +1,16 @@
 //! Following the manifests: quickly, as a difference, and without losing anything to a mistake.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    time::Instant,
+};
 
-use natgw_tests::{Rules, Topology};
+use natgw_tests::{Gateway, Rules, Topology, command};
 
-use crate::support::{EIP1, EIP2, NEVER, addresses, gateway, median, programmed_eips, rules, set};
+use crate::support::{
+    CLIENT, EIP1, EIP2, NEVER, addresses, eventually, gateway, median, natgw_json, programmed_eips, rules, set,
+};
 
 #[test]
 fn a_change_is_in_the_maps_within_100_ms_and_only_the_difference_is_written() {
@@ -84,4 +90,53 @@ fn removing_everything_removes_everything() {
     assert_eq!(line.number("errors"), Some(0), "{}", line.text);
     assert!(programmed_eips(&gateway).is_empty());
     assert_eq!(addresses(&topology.gw, "net1"), set(["203.0.113.1/24"]), "the CNI's address is not natgw's");
+}
+
+/// A connection from outside through the DNAT rule of [`rules`], both ends.
+fn dnat_connection(topology: &Topology) -> (TcpStream, TcpStream) {
+    let inside: SocketAddr = format!("{CLIENT}:8080").parse().expect("an address");
+    let outside: SocketAddr = format!("{EIP2}:80").parse().expect("an address");
+    let listener = topology.client.run(|| TcpListener::bind(inside)).expect("the pod listens");
+    let dialled = topology.server.run(|| TcpStream::connect(outside)).expect("the DNAT rule works");
+    let (accepted, _) = listener.accept().expect("the connection arrives");
+    (dialled, accepted)
+}
+
+fn dnat_sessions(gateway: &Gateway) -> usize {
+    natgw_json(gateway, &["sessions", "--eip", EIP2, "--proto", "tcp"]).as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn removing_a_rule_ends_its_sessions_and_no_others() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let daemon = gateway.start();
+    topology.client.command("ping", &["-c", "1", "-W", "2", "203.0.113.100"]);
+    let _ends = dnat_connection(&topology);
+    assert_eq!(dnat_sessions(&gateway), 1);
+    let mark = daemon.logs().mark();
+    gateway.write(&Rules::new().eip("e1", EIP1).eip("e2", EIP2).snat("e1", "10.0.1.0/24"));
+    let line = daemon.wait_message(mark, "reconciled");
+    assert_eq!(line.number("ended_sessions"), Some(1), "{}", line.text);
+    assert_eq!(dnat_sessions(&gateway), 0);
+    assert_eq!(natgw_json(&gateway, &["sessions", "--eip", EIP1]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn sessions_whose_rule_went_while_no_daemon_ran_end_after_the_start() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let mut first = gateway.start();
+    let _ends = dnat_connection(&topology);
+    first.kill9();
+    // As if it had been killed between removing the rule and ending its sessions.
+    let map = gateway.pins().join("maps/DNAT").display().to_string();
+    let key = ["203", "0", "113", "11", "0", "80", "6", "0"];
+    command::run("bpftool", &[&["map", "delete", "pinned", &map, "key"], &key[..]].concat());
+    gateway.write(&Rules::new().eip("e1", EIP1).eip("e2", EIP2));
+    assert_eq!(dnat_sessions(&gateway), 1);
+    let _second = gateway.start();
+    eventually("the end of the session", || (dnat_sessions(&gateway) == 0).then_some(()));
 }

@@ -49,15 +49,16 @@ fn a_reader_that_leaves_early_is_no_error() {
     let _daemon = gateway.start();
     let binary = natgw_binary().display().to_string();
     let bpffs = gateway.bpffs().display().to_string();
-    for what in ["status", "rules", "sessions", "completion bash #"] {
-        // The first reader takes nothing at all.
-        let script = format!("set -o pipefail; {binary} {what} --gateway gw1 --bpffs {bpffs} | true")
-            .replace("# --gateway gw1 --bpffs", "#");
-        let script = if what.starts_with("completion") {
-            format!("set -o pipefail; {binary} completion bash | true")
-        } else {
-            script
-        };
+    let gateway_args = format!("--gateway gw1 --bpffs {bpffs}");
+    for what in [
+        format!("status {gateway_args}"),
+        format!("rules {gateway_args}"),
+        format!("sessions {gateway_args}"),
+        "completion bash".to_owned(),
+        "--help".to_owned(),
+    ] {
+        // The reader takes nothing at all.
+        let script = format!("set -o pipefail; {binary} {what} | true");
         let output = command::output("bash", &["-c", &script]);
         assert!(output.status.success(), "{what}: {:?} {}", output.status, stderr(&output));
         assert!(output.stderr.is_empty(), "{what}: {}", stderr(&output));

@@ -36,6 +36,7 @@ pub(crate) fn rules() -> Rules {
 }
 
 /// Waits until `condition` gives something.
+#[expect(clippy::disallowed_methods, reason = "the conditions are kernel state read through tools that cannot wait")]
 pub(crate) fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
