@@ -22,6 +22,8 @@ pub(crate) struct ManifestDir {
     dir: PathBuf,
     files: BTreeMap<OsString, ManifestFile>,
     problem: Option<Diagnostic>,
+    /// Files that are being written and have said nothing yet.
+    awaited: Vec<OsString>,
 }
 
 /// What [`ManifestDir::read`] found, not yet in force.
@@ -33,7 +35,7 @@ pub(super) struct Reading {
 
 impl ManifestDir {
     pub(crate) fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), files: BTreeMap::new(), problem: None }
+        Self { dir: dir.into(), files: BTreeMap::new(), problem: None, awaited: Vec::new() }
     }
 
     /// Reads the directory and takes what it says.
@@ -67,9 +69,14 @@ impl ManifestDir {
             Ok(files) => {
                 self.problem = None;
                 self.files.retain(|name, _| files.contains_key(name) || unfinished.contains(name));
-                for (name, contents) in files.into_iter().filter(|(name, _)| !unfinished.contains(name)) {
-                    let path = self.path(&name);
-                    self.files.entry(name).or_default().update(&path, contents);
+                self.awaited.clear();
+                for (name, contents) in files {
+                    if !unfinished.contains(&name) {
+                        let path = self.path(&name);
+                        self.files.entry(name).or_default().update(&path, contents);
+                    } else if !self.files.contains_key(&name) {
+                        self.awaited.push(name);
+                    }
                 }
             }
         }
@@ -78,6 +85,7 @@ impl ManifestDir {
 
     fn snapshot(&self) -> Snapshot {
         let mut diagnostics: Vec<_> = self.problem.iter().cloned().collect();
+        diagnostics.extend(self.awaited.iter().map(|name| file::awaited(&self.path(name))));
         let mut objects: BTreeMap<&ObjectKey, &Held> = BTreeMap::new();
         for file in self.files.values() {
             diagnostics.extend(file.problems().cloned());

@@ -157,6 +157,19 @@ fn cannot_read(name: &str, error: &io::Error) -> Diagnostic {
     unreadable(name, Reason::ManifestUnreadable, format!("cannot be read: {error}"), "make it a readable file")
 }
 
+/// The warning for a file whose first version is still being written: nobody knows yet what it holds.
+pub(super) fn awaited(name: &str) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        reason: Reason::ManifestUnreadable,
+        object: None,
+        field: String::new(),
+        message: "is being written".to_owned(),
+        fix: "it is read when its writer closes it".to_owned(),
+        location: Some(Location { file: name.to_owned(), position: None }),
+    }
+}
+
 fn not_utf8(name: &str, bytes: &[u8], error: std::str::Utf8Error) -> Diagnostic {
     let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
     unreadable(name, Reason::ManifestUnreadable, format!("not UTF-8 in line {line}"), "save it as UTF-8")

@@ -116,6 +116,21 @@ async fn a_file_is_not_read_while_it_is_being_written() {
 }
 
 #[tokio::test]
+async fn a_first_reading_says_which_files_it_has_to_wait_for() {
+    let dir = directory();
+    write(dir.path(), "a.yaml", &eip("a", "203.0.113.10"));
+    let mut source = ManifestSource::new(dir.path()).expect("a watch");
+    let writer = File::create(dir.path().join("a.yaml")).expect("writable");
+    let snapshot = source.load();
+    assert_eq!(
+        said(&snapshot, dir.path()),
+        ["warning ManifestUnreadable a.yaml: is being written (it is read when its writer closes it)"]
+    );
+    drop(writer);
+    assert_eq!(next(&mut source).await.diagnostics, []);
+}
+
+#[tokio::test]
 async fn a_file_truncated_to_nothing_by_a_finished_writer_is_empty() {
     let dir = directory();
     write(dir.path(), "a.yaml", &eip("a", "203.0.113.10"));
