@@ -34,8 +34,10 @@ pub fn detach(args: &DetachArgs) -> Result<Exit, Failure> {
     let actual = maps.as_ref().and_then(|maps| maps.read_actual().ok()).unwrap_or_default();
     let ext_ifindex = maps.as_ref().and_then(|maps| maps.config().ok().flatten()).map(|config| config.ext_ifindex);
     drop(maps);
-    let mut lines = Vec::new();
-    let mut failures = Vec::new();
+    // Addresses first: while the programs are attached no live connection is answered by the gateway's own stack. And
+    // under the lock, which the removal of its directory gives up.
+    let runtime = super::runtime()?;
+    let (mut lines, mut failures) = runtime.block_on(remove_network(&ns, &actual, ext_ifindex));
     match ns.run(|| datapath::detach(&paths, lock)) {
         Ok(Ok(report)) => lines.extend(report.removed),
         Ok(Err(error)) => {
@@ -44,10 +46,6 @@ pub fn detach(args: &DetachArgs) -> Result<Exit, Failure> {
         }
         Err(error) => failures.push(error.to_string()),
     }
-    let runtime = super::runtime()?;
-    let (removed, failed) = runtime.block_on(remove_network(&ns, &actual, ext_ifindex));
-    lines.extend(removed);
-    failures.extend(failed);
     let mut text = String::new();
     for line in &lines {
         text.push_str("removed ");

@@ -1,6 +1,6 @@
 //! Everything before the loop: preflight, the lock, loading or adopting the data plane.
 
-use std::thread;
+use std::{io, thread};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -11,7 +11,7 @@ use super::Options;
 use crate::{
     datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, MapsError},
     exit::{Exit, Failure},
-    net::NetNs,
+    net::{NetNs, NetNsError},
     preflight::{Level, Preflight},
 };
 
@@ -64,8 +64,8 @@ pub(super) async fn start(options: &Options) -> Result<Option<Startup>, Failure>
 
 fn preflight(options: &Options) -> Result<NetNs, Failure> {
     let ns = NetNs::from_option(options.netns.as_deref()).map_err(|error| {
-        // A path that cannot be opened is a typing error unless everything is missing.
-        Failure::from_error(Exit::Preflight, &error)
+        let absent = matches!(&error, NetNsError::Open { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        Failure::from_error(if absent { Exit::Usage } else { Exit::Preflight }, &error)
     })?;
     let interfaces = [options.internal.as_str(), options.external.as_str()];
     let (preflight, entered) = match ns.run(|| Preflight::run(&options.bpffs, &interfaces)) {

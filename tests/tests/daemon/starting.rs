@@ -23,6 +23,7 @@ fn wrong_settings_are_usage_errors_that_name_what_is_wrong() {
         (vec!["run", "--gateway", "../gw1", "--manifests", "/m"], "../gw1"),
         (vec!["run", "--gateway", "gw1", "--manifests", "/m", "--internal-interface", "net1"], "must differ"),
         (vec!["run", "--gateway", "gw1", "--manifests", "/m", "--config", &config], "subnet_gatway"),
+        (vec!["run", "--gateway", "gw1", "--manifests", "/m", "--netns", "/run/netns/nowhere"], "/run/netns/nowhere"),
         (vec!["run", "--gateway", "gw1", "--manifests", "/m", "--log-level", "loud=quiet"], "--log-level"),
     ] {
         let output = command::output(&binary, &args);
@@ -175,4 +176,25 @@ fn an_unreadable_source_at_the_start_removes_nothing_until_it_is_readable() {
         line.message() == "reconciled" && line.text.contains("\"complete\":true")
     });
     assert_eq!(programmed_eips(&gateway), set([EIP1]), "{}", natgw_json(&gateway, &["rules"]));
+}
+
+#[test]
+fn a_pinned_map_of_another_layout_is_refused_and_the_old_data_plane_goes_on() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    drop(gateway.start());
+    let pin = gateway.pins().join("maps/EIPS");
+    fs::remove_file(&pin).expect("a pin can be removed");
+    let create = ["type", "hash", "key", "4", "value", "8", "entries", "16", "name", "EIPS"];
+    command::run("bpftool", &[&["map", "create", &pin.display().to_string()], &create[..]].concat());
+    let mut second = gateway.spawn();
+    assert_eq!(second.wait().code(), Some(4), "{}", second.logs().text());
+    eventually("naming map and fix", || {
+        let text = second.logs().text();
+        (text.contains("EIPS") && text.contains("natgw detach")).then_some(())
+    });
+    let status = gateway.natgw(&["status"]);
+    assert_eq!(status.status.code(), Some(4), "{}", stderr(&status));
+    topology.client.command("ping", &["-c", "1", "-W", "2", "203.0.113.100"]);
 }
