@@ -97,6 +97,17 @@ impl Logs {
         self.lock().lines.iter().flat_map(|line| ["  | ", &line.text, "\n"]).collect()
     }
 
+    /// Waits until the daemon has closed its outputs, that is ended, and returns the whole log as text.
+    #[must_use]
+    pub fn closed(&self) -> String {
+        let mut state = self.lock();
+        while state.open > 0 {
+            state = self.0.grown.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        drop(state);
+        self.text()
+    }
+
     /// Waits for a line at or after `mark` that `wanted` picks; `None` when the time is over or the daemon has closed
     /// its outputs.
     #[must_use]

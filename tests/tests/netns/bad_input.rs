@@ -147,7 +147,7 @@ fn a_pinned_map_of_another_layout_is_refused_and_the_old_data_plane_goes_on() {
     let mut refused = lab.gateway.spawn();
     let status = refused.wait();
     assert!(!status.success(), "the daemon must not start:\n{}", refused.logs().text());
-    let said = refused.logs().text();
+    let said = refused.logs().closed();
     assert!(said.contains("DNAT") && said.contains("key") && said.contains("12"), "it says what differs: {said}");
     probe.wait_answers(100);
     probe.stop().assert_lossless("the old data plane, with a daemon refused beside it");

@@ -1,0 +1,166 @@
+//! R11: killed at random points of start and reconcile, again and again, while the rules change.
+
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
+
+use natgw_tests::{
+    Gateway, Lab, Proto, Rules, Topology,
+    capture::{Capture, Way, assert_no_private_address_leaves, passed},
+    lab::{EIP1, EIP2, EIP3},
+    maps::MapDump,
+    probe::{IcmpProbe, MILLISECOND, UdpEcho, UdpProbe},
+    random::Random,
+    topology::{CLIENT, GW_EXTERNAL, POD2, SERVER, SERVER2},
+};
+
+use crate::traffic::{VPC_CIDR, at};
+
+const KILLS: usize = 60;
+const EIP4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(203, 0, 113, 13);
+
+/// Rules that are there all the time: traffic through them must never notice anything.
+fn stable() -> Rules {
+    Rules::new()
+        .eip("eip1", EIP1)
+        .snat("eip1", VPC_CIDR)
+        .dnat("eip1", Proto::Udp, 53, CLIENT, 5353)
+        .eip("eip2", EIP2)
+        .fip("eip2", POD2)
+}
+
+/// The stable rules and some others: elastic IPs that come and go, port mappings with changing targets, a source
+/// prefix that moves between two EIPs.
+fn random_rules(random: &mut Random) -> Rules {
+    let mut rules = stable();
+    let third = random.below(3) > 0;
+    if third {
+        rules = rules.eip("eip3", EIP3);
+        for _ in 0..random.below(8) {
+            let (port, target) = (1000 + random.below(20), if random.below(2) == 0 { CLIENT } else { POD2 });
+            if !rules.yaml().contains(&format!("dnat-eip3-udp-{port}\n")) {
+                rules = rules.dnat("eip3", Proto::Udp, port, target, 5353);
+            }
+        }
+        if random.below(2) == 0 {
+            rules = rules.snat("eip3", CLIENT);
+        }
+    }
+    if random.below(2) == 0 {
+        rules = rules.eip("eip4", EIP4).snat("eip4", "10.0.2.0/24");
+    }
+    rules
+}
+
+/// The gateway's addresses on `net1`.
+fn addresses(net: &Topology) -> BTreeSet<String> {
+    let shown = net.gw.command("ip", &["-o", "-4", "addr", "show", "dev", "net1"]);
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    words.windows(2).filter(|pair| pair[0] == "inet").map(|pair| pair[1].to_owned()).collect()
+}
+
+/// Asks from outside and from inside, each time as a new flow, until told to stop; says how often it was answered.
+fn fresh_flows(net: &Topology, stop: &std::sync::atomic::AtomicBool) -> u64 {
+    let mut answered = 0;
+    let mut buffer = [0; 16];
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        for (asker, target) in [(&net.server, at(EIP1, 53)), (&net.client, at(SERVER, 7002))] {
+            let socket = asker.run(|| std::net::UdpSocket::bind("0.0.0.0:0")).expect("a UDP socket");
+            socket.set_read_timeout(Some(Duration::from_secs(2))).expect("it has a timeout");
+            socket.send_to(b"fresh", target).expect("there is a route");
+            let (len, from) = socket
+                .recv_from(&mut buffer)
+                .unwrap_or_else(|error| panic!("a new flow from {} to {target} is not answered: {error}", asker.name()));
+            assert_eq!((&buffer[..len], from), (&b"fresh"[..], target.into()));
+            answered += 1;
+        }
+    }
+    answered
+}
+
+#[test]
+fn r11_sixty_kills_at_random_points_always_converge_and_never_translate_wrongly() {
+    let mut random = Random::new();
+    let mut lab = Lab::new(&stable());
+    let ready = lab.daemon().ready_after();
+    let net = &lab.net;
+    let echoes = [UdpEcho::start(&net.server, 7002), UdpEcho::start(&net.client, 5353), UdpEcho::start(&net.pod2, 5353)];
+    let capture = Capture::start(&net.gw);
+    let probes = [
+        UdpProbe::start(&net.pod2, at(SERVER, 7002), MILLISECOND),
+        UdpProbe::start(&net.server2, at(EIP1, 53), MILLISECOND),
+    ];
+    let ping = IcmpProbe::start(&net.server, EIP2, 31, MILLISECOND);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    lab.daemon_mut().kill9();
+    let net = &lab.net;
+    let gateway = &lab.gateway;
+
+    let (last, fresh) = thread::scope(|scope| {
+        let asker = scope.spawn(|| fresh_flows(net, &stop));
+        let mut last = stable();
+        for kill in 0..KILLS {
+            last = random_rules(&mut random);
+            gateway.write(&last);
+            let mut daemon = gateway.spawn();
+            if kill % 3 == 0 {
+                // In the middle of a reconcile: the rules change under a ready daemon.
+                daemon.wait_ready();
+                last = random_rules(&mut random);
+                gateway.write(&last);
+                thread::sleep(random.up_to(Duration::from_millis(12)));
+            } else {
+                // In the middle of the start.
+                thread::sleep(random.up_to(ready * 5 / 4));
+            }
+            daemon.kill9();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        (last, asker.join().expect("every new flow was answered"))
+    });
+
+    let daemon = gateway.start();
+    let seen = MapDump::rules(gateway);
+    let wanted = desired(&last);
+    assert_eq!(wanted.difference(&seen), Vec::<String>::new(), "after the last start (- is missing, + is too much)");
+    // The daemon adds and removes addresses before it is ready.
+    let mut expected: BTreeSet<String> = last
+        .rules()
+        .iter()
+        .filter_map(|rule| match rule {
+            natgw_tests::rules::Rule::Eip { address, .. } => Some(format!("{address}/24")),
+            _ => None,
+        })
+        .collect();
+    expected.insert(format!("{GW_EXTERNAL}/24"));
+    assert_eq!(addresses(net), expected, "addresses of net1 after the last start");
+    drop(daemon);
+
+    let captured = capture.stop();
+    assert!(fresh > 100, "only {fresh} new flows were tried");
+    for probe in probes {
+        probe.stop().assert_lossless("a stable rule");
+    }
+    ping.stop().assert_lossless("a stable floating IP");
+    assert_no_private_address_leaves(&captured);
+    let sources: BTreeSet<_> =
+        passed(&captured, "net1", Way::Out).iter().filter(|packet| packet.protocol == 17).map(|p| p.source).collect();
+    assert!(sources.is_subset(&BTreeSet::from([EIP1, EIP2, EIP3, GW_EXTERNAL])), "{sources:?}");
+    let inside: BTreeSet<_> = echoes[1].take_peers().iter().map(std::net::SocketAddr::ip).collect();
+    assert!(inside.is_subset(&BTreeSet::from([SERVER.into(), SERVER2.into()])), "the pod was asked by {inside:?}");
+}
+
+/// What a gateway that was never killed has in its maps for `rules`.
+fn desired(rules: &Rules) -> MapDump {
+    let net = Topology::new();
+    let gateway = Gateway::new(&net.gw);
+    gateway.write(rules);
+    let begun = Instant::now();
+    let daemon = gateway.start();
+    let dump = MapDump::rules(&gateway);
+    assert!(!dump.is_empty(), "the reference has rules after {:?}", begun.elapsed());
+    drop(daemon);
+    dump
+}

@@ -1,0 +1,121 @@
+//! One of everything in flight: SNAT, DNAT, FIP and hairpin, as probes that count and transfers that compare.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use natgw_tests::{
+    Proto, Rules, Topology,
+    lab::{EIP1, EIP2},
+    maps::MapDump,
+    probe::{IcmpProbe, MILLISECOND, UdpEcho, UdpProbe},
+    snmp::Counters,
+    tcp::{TcpServer, Transfer},
+    topology::{CLIENT, POD2, SERVER, SERVER2},
+};
+
+/// The VPC subnet.
+pub(crate) const VPC_CIDR: &str = "10.0.1.0/24";
+
+/// `address`:`port`.
+pub(crate) const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(address, port)
+}
+
+/// The rules that [`Traffic`] uses.
+pub(crate) fn rules() -> Rules {
+    Rules::new()
+        .eip("eip1", EIP1)
+        .snat("eip1", VPC_CIDR)
+        .dnat("eip1", Proto::Tcp, 80, CLIENT, 8080)
+        .dnat("eip1", Proto::Udp, 53, CLIENT, 5353)
+        .eip("eip2", EIP2)
+        .fip("eip2", POD2)
+}
+
+/// Probes at 1 kHz and TCP transfers through every kind of rule.
+pub(crate) struct Traffic {
+    udp: Vec<(&'static str, UdpProbe)>,
+    icmp: Vec<(&'static str, IcmpProbe)>,
+    tcp: Vec<(&'static str, Transfer)>,
+    resets: Vec<(String, i64)>,
+    // Dropped last: the far ends.
+    _servers: Vec<TcpServer>,
+    _echoes: Vec<UdpEcho>,
+}
+
+const RESETS: [&str; 2] = ["Tcp.EstabResets", "Tcp.OutRsts"];
+
+fn resets(net: &Topology) -> Vec<(String, i64)> {
+    let hosts = net.hosts().into_iter().chain([&net.gw]);
+    hosts
+        .flat_map(|host| {
+            let counters = Counters::read(host);
+            RESETS.map(|name| (format!("{name} of {}", host.name()), counters.get(name)))
+        })
+        .collect()
+}
+
+impl Traffic {
+    /// Starts it and waits until all of it flows.
+    pub(crate) fn start(net: &Topology) -> Self {
+        let servers = vec![
+            TcpServer::start(&net.server, 7001),
+            TcpServer::start(&net.client, 8080),
+            TcpServer::start(&net.pod2, 8080),
+        ];
+        let echoes = vec![UdpEcho::start(&net.server, 7002), UdpEcho::start(&net.client, 5353)];
+        let resets = resets(net);
+        let udp = vec![
+            ("SNAT by UDP", UdpProbe::start(&net.client, at(SERVER, 7002), MILLISECOND)),
+            ("DNAT by UDP", UdpProbe::start(&net.server2, at(EIP1, 53), MILLISECOND)),
+        ];
+        let icmp = vec![
+            ("SNAT by ping", IcmpProbe::start(&net.client, SERVER2, 11, MILLISECOND)),
+            ("FIP by ping", IcmpProbe::start(&net.server, EIP2, 12, MILLISECOND)),
+        ];
+        let tcp = vec![
+            ("SNAT by TCP", Transfer::start(&net.client, at(SERVER, 7001))),
+            ("DNAT by TCP", Transfer::start(&net.server, at(EIP1, 80))),
+            ("FIP by TCP", Transfer::start(&net.server2, at(EIP2, 8080))),
+            ("hairpin by TCP", Transfer::start(&net.client, at(EIP2, 8080))),
+        ];
+        let traffic = Self { udp, icmp, tcp, resets, _servers: servers, _echoes: echoes };
+        traffic.flow();
+        traffic
+    }
+
+    /// Waits until a good deal more of all of it has arrived.
+    pub(crate) fn flow(&self) {
+        for (_, probe) in &self.udp {
+            probe.wait_answers(100);
+        }
+        for (_, transfer) in &self.tcp {
+            transfer.wait_bytes(500_000);
+        }
+    }
+
+    /// Ends it and asserts that nothing was lost, reordered, reset or changed.
+    pub(crate) fn assert_unharmed(self, net: &Topology) {
+        assert_eq!(resets(net), self.resets, "a connection was reset");
+        self.assert_no_loss();
+    }
+
+    /// Ends it and asserts that nothing was lost, reordered or changed.
+    pub(crate) fn assert_no_loss(self) {
+        self.flow();
+        for (what, probe) in self.udp {
+            probe.stop().assert_lossless(what);
+        }
+        for (what, probe) in self.icmp {
+            probe.stop().assert_lossless(what);
+        }
+        for (what, transfer) in self.tcp {
+            let report = transfer.stop();
+            assert_eq!(report.failure, None, "{what} after {} bytes", report.bytes);
+        }
+    }
+}
+
+/// Asserts that the rule maps are as they were.
+pub(crate) fn assert_unchanged(before: &MapDump, after: &MapDump) {
+    assert_eq!(before.difference(after), Vec::<String>::new(), "the rule maps differ");
+}
