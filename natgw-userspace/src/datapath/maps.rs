@@ -346,7 +346,7 @@ impl Maps {
         self.sessions.iter()
     }
 
-    /// How many sessions there are. Walks the table: about 0.1 µs each.
+    /// How many sessions there are. Walks the table: 0.4 µs each.
     ///
     /// # Errors
     /// The map cannot be read.

@@ -13,7 +13,7 @@ use crate::{
     rig::{self, Rig},
 };
 
-const KILLS: u32 = 40;
+const KILLS: u32 = 24;
 
 /// How long the child needs for `role` after it is ready.
 fn duration(rig: &Rig, role: Role) -> Duration {
