@@ -161,6 +161,17 @@ mod tests {
     }
 
     #[test]
+    fn the_programs_are_those_of_the_abi() {
+        let abi = include_str!("../../natgw-common/src/abi/maps.rs");
+        let (_, programs) = abi.split_once("pub mod program {").expect("the names are there");
+        let (programs, _) = programs.split_once("\n}").expect("the module ends");
+        assert_eq!(programs.matches("pub const").count(), PROGRAMS.len());
+        for name in PROGRAMS {
+            assert!(programs.contains(&format!("\"{name}\"")), "{name}");
+        }
+    }
+
+    #[test]
     fn a_missing_program_or_section_is_named() {
         assert!(verify(&object(&SECTIONS, &PROGRAMS)).is_ok());
         let error = verify(&object(&SECTIONS, &PROGRAMS[1..])).expect_err("one is missing");
