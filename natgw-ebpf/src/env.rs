@@ -25,8 +25,8 @@ use crate::{
 };
 
 const AF_INET: u8 = 2;
-/// `BPF_FIB_LKUP_RET_SUCCESS` and `BPF_FIB_LKUP_RET_NO_NEIGH`: there is a route.
-const FIB_FOUND: [i64; 2] = [0, 7];
+/// `BPF_FIB_LKUP_RET_SUCCESS`, `_NO_NEIGH` and `_FRAG_NEEDED` (the packet is too big for it): there is a route.
+const FIB_FOUND: [i64; 3] = [0, 7, 8];
 /// [`natgw_open`]: done. Everything else is a drop reason.
 const OPENED: u32 = u32::MAX;
 const EEXIST: i32 = -17;

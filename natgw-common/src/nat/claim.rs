@@ -235,7 +235,8 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let mut inserted = env.insert_session(key, session);
     if inserted == Inserted::Exists {
         let Some(cell) = env.session(key) else { return Claim::Taken };
-        if alive(env, cell, key.proto) {
+        let seen = cell.last_seen_ns();
+        if alive(env, cell, seen, key.proto) {
             if same_flow(cell, session) {
                 return repair(env, &flow, key);
             }
@@ -246,7 +247,7 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
                 return Claim::TakenClosed;
             }
         }
-        if !remove(env, key, cell) {
+        if !remove(env, key, cell, seen) {
             return Claim::Taken;
         }
         env.count(SessionStat::Reclaimed);
@@ -278,12 +279,16 @@ fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, steal: Steal) -> C
     let Wanted { key, session } = wanted;
     let mut inserted = env.insert_flow(flow, key);
     if inserted == Inserted::Exists {
-        if let Some(other) = displace(env, flow, session, steal) {
-            env.remove_session(key);
-            *key = *other;
-            return Claim::Other;
-        }
-        inserted = env.insert_flow(flow, key);
+        inserted = match displace(env, flow, session, steal) {
+            // It leads to this very tuple: left behind by its last session, or another CPU has just repaired it.
+            Some(other) if *other == *key => Inserted::Yes,
+            Some(other) => {
+                env.remove_session(key);
+                *key = *other;
+                return Claim::Other;
+            }
+            None => env.insert_flow(flow, key),
+        };
     }
     match inserted {
         Inserted::Yes => {
@@ -308,11 +313,12 @@ fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session, steal: St
     if let Some(cell) = env.session(other)
         && same_flow(cell, session)
     {
+        let seen = cell.last_seen_ns();
         let closed = steal == Steal::Closed && is_closed(cell, other.proto);
-        if !closed && alive(env, cell, other.proto) {
+        if !closed && alive(env, cell, seen, other.proto) {
             return Some(other);
         }
-        if remove_with(env, other, cell, flow) {
+        if remove_with(env, other, cell, (seen, flow)) {
             env.count(SessionStat::Reclaimed);
         }
         return None;
@@ -336,9 +342,10 @@ fn same_flow<C: SessionCell>(cell: C, session: &Session) -> bool {
         && fixed.peer_port == session.peer_port
 }
 
-/// Removes the session `cell`; `false` if it was refreshed or somebody else is removing it.
+/// Removes the session `cell`, judged by its last sight `seen`; `false` if it was refreshed since, if its memory holds
+/// another session by now, or if somebody else is removing it.
 #[inline(always)]
-pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell) -> bool {
+pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell, seen: u64) -> bool {
     let fixed = cell.fixed();
     let flow = FlowKey {
         int_addr: fixed.int_addr,
@@ -349,13 +356,13 @@ pub(super) fn remove<E: Env>(env: &E, key: &SessionKey, cell: E::Cell) -> bool {
         role: key.role,
         _pad: [0; 2],
     };
-    remove_with(env, key, cell, &flow)
+    remove_with(env, key, cell, (seen, &flow))
 }
 
 /// [`remove`] with the key of its index entry at hand.
 #[inline(always)]
-fn remove_with<E: Env>(env: &E, key: &SessionKey, cell: E::Cell, flow: &FlowKey) -> bool {
-    let (seen, now) = (cell.last_seen_ns(), env.now());
+fn remove_with<E: Env>(env: &E, key: &SessionKey, cell: E::Cell, (seen, flow): (u64, &FlowKey)) -> bool {
+    let now = env.now();
     // A removal takes microseconds; one that began long ago has failed half-way and is taken over.
     let other_removes = seen & Session::DEAD != 0 && now.saturating_sub(seen & !Session::DEAD) < REMOVAL_NS;
     if other_removes || cell.tag() != key.tag() || !cell.swap_last_seen(seen, now | Session::DEAD) {
