@@ -22,5 +22,5 @@ pub use rig::{Program, Rig, object};
 pub use row::{Counts, Out, Row, Verdict};
 pub use ruleset::RuleSet;
 pub use runner::{Failures, check, check_all};
-pub use session::{Age, Flow};
+pub use session::{Age, End, Flow};
 pub use snapshot::Snapshot;

@@ -43,3 +43,5 @@ pub const NEIGHBOUR: [u8; 4] = [203, 0, 113, 77];
 pub const ELSEWHERE: [u8; 4] = [192, 0, 2, 5];
 /// A router on the way to a peer: the sender of ICMP errors.
 pub const HOP: [u8; 4] = [198, 18, 0, 1];
+/// A host that the gateway's routes say cannot be reached.
+pub const NOWHERE: [u8; 4] = [198, 18, 99, 1];

@@ -1,0 +1,17 @@
+//! Layer `prog_run`: the real programs in the real kernel, one packet at a time, one module per theme.
+//!
+//! Each row of a table says what is in the maps and on the wire before, and everything that must be there afterwards:
+//! verdict, every byte of the frame, every session, every counter. `coverage` holds the tables to the whole ABI.
+#![allow(missing_docs, reason = "a test binary documents nothing")]
+
+mod dnat;
+mod fip;
+mod hairpin;
+mod icmp;
+mod malformed;
+mod mtu;
+mod pass;
+mod sessions;
+mod snat;
+mod support;
+mod sweep;
