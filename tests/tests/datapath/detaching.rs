@@ -72,5 +72,5 @@ fn another_gateway_keeps_its_data_plane() {
     drop(rig::load(&other, &lock).unwrap());
     rig.ns.run(|| detach(&other, lock)).unwrap();
     assert_eq!(rig.attached(), rig::once("tcx"));
-    assert_eq!(GatewayPaths::list(rig.scratch.bpffs()).unwrap(), [rig.paths.clone()]);
+    assert_eq!(GatewayPaths::list(rig.scratch.bpffs()).unwrap(), std::slice::from_ref(&rig.paths));
 }

@@ -167,6 +167,6 @@ fn tools_say_that_a_gateway_was_never_started() {
     assert!(error.contains("gateway `gw.test` has no data plane"), "{error}");
     assert!(GatewayPaths::list(rig.scratch.bpffs()).unwrap().is_empty());
     drop(rig.start(AttachMode::Auto));
-    assert_eq!(GatewayPaths::list(rig.scratch.bpffs()).unwrap(), [rig.paths.clone()]);
+    assert_eq!(GatewayPaths::list(rig.scratch.bpffs()).unwrap(), std::slice::from_ref(&rig.paths));
     Maps::open(&rig.paths).unwrap();
 }
