@@ -4,7 +4,7 @@
 
 use super::{Env, ErrorRewrite, Exit, Tuple, lifetime::read};
 use crate::{
-    abi::{Counter, DropReason, Origin},
+    abi::{ConfigFlags, Counter, DropReason, Origin},
     wire::{Inner, Packet},
 };
 
@@ -47,6 +47,9 @@ pub(super) fn outbound<E: Env>(env: &E, packet: &Packet, inner: Inner) -> E::Ver
     }
     if env.snat(quoted.dst).is_some() || env.snat(packet.ip.src).is_some() || env.fip_out(packet.ip.src).is_some() {
         return env.drop(DropReason::IcmpErrorNoSession);
+    }
+    if env.config().has(ConfigFlags::UnmatchedDrop) {
+        return env.drop(DropReason::Unmatched);
     }
     env.pass(Counter::PassInternal)
 }
@@ -116,6 +119,6 @@ const fn reply_to(inner: Inner) -> crate::wire::Transport {
     match inner.transport {
         Transport::QueryRequest => Transport::QueryReply,
         Transport::QueryReply => Transport::QueryRequest,
-        other => other,
+        Transport::Tcp(_) | Transport::Udp | Transport::IcmpError | Transport::Other => inner.transport,
     }
 }

@@ -89,12 +89,18 @@ fn arrive<E: Env>(env: &E, packet: &Packet, to: Tuple, origin: Option<Origin>) -
 #[inline(always)]
 fn fragment<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
     let tuple = Tuple::of(packet);
+    // A later fragment has no ports to look for; without its first one no host completes the datagram.
+    let has_ports = packet.transport != Transport::Other;
+    let key = tuple.session_key(packet.ip.proto, packet.transport);
+    if has_ports && env.session(&key).is_some() {
+        return env.drop(DropReason::Fragment);
+    }
     if let Some(fip) = env.fip_in(tuple.dst) {
         return arrive(env, packet, Tuple { dst: fip.addr, ..tuple }, Some(Origin::Fip));
     }
-    // A later fragment has no ports to look for; without its first one the kernel never completes the datagram.
-    let ours = packet.transport != Transport::Other
-        && (env.session(&tuple.session_key(packet.ip.proto, packet.transport)).is_some()
-            || dnat(env, packet, tuple).is_some());
-    if ours { env.drop(DropReason::Fragment) } else { env.pass(Counter::PassExternal) }
+    if has_ports && dnat(env, packet, tuple).is_some() {
+        env.drop(DropReason::Fragment)
+    } else {
+        env.pass(Counter::PassExternal)
+    }
 }

@@ -43,11 +43,12 @@ pub(super) fn read<E: Env>(env: &E, key: &SessionKey) -> Option<(E::Cell, Fixed)
     (cell.tag() == key.tag()).then_some((cell, fixed))
 }
 
-/// Whether `cell` is alive.
+/// Whether `cell`, last seen at `seen`, is alive. The caller has read `seen` because that, and nothing read later, is
+/// what a removal may rest on.
 #[inline(always)]
-pub(super) fn alive<E: Env>(env: &E, cell: E::Cell, proto: u8) -> bool {
+pub(super) fn alive<E: Env>(env: &E, cell: E::Cell, seen: u64, proto: u8) -> bool {
     let limit = idle_limit(&env.config().timeouts, proto, cell.state());
-    !expired(cell.last_seen_ns(), limit, env.now())
+    !expired(seen, limit, env.now())
 }
 
 /// Records a packet of a session; `false` if the session is expired or dead, which makes the packet one of a new flow.

@@ -26,6 +26,8 @@ pub fn outbound<E: Env>(
     if packet.transport == Transport::IcmpError {
         return match read_inner() {
             Ok(inner) => icmp_error::outbound(env, packet, inner),
+            // Inside the VPC it is none of ours.
+            Err(_) if env.route(packet) != Exit::External => env.pass(Counter::PassInternal),
             Err(reason) => env.drop(reason),
         };
     }
@@ -117,6 +119,11 @@ fn fragment<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
     }
     if packet.ip.ttl <= 1 {
         return env.pass(Counter::PassKernelAnswers);
+    }
+    // A first fragment has ports, so it may belong to a session, which the others cannot be matched to.
+    let flow = tuple.flow_key(packet.ip.proto, packet.transport);
+    if packet.transport != Transport::Other && env.flow(&flow).is_some() {
+        return env.drop(DropReason::Fragment);
     }
     if let Some(fip) = env.fip_out(tuple.src) {
         let to = Tuple { src: fip.addr, ..tuple };

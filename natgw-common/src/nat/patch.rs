@@ -79,7 +79,9 @@ impl TransportPatch {
 const fn query_id(transport: Transport, old: &Tuple, to: &Tuple) -> ([u8; 2], [u8; 2], [u8; 2]) {
     match transport {
         Transport::QueryReply => (old.dport, to.dport, to.dport),
-        _ => (old.sport, to.sport, to.sport),
+        Transport::QueryRequest | Transport::Tcp(_) | Transport::Udp | Transport::IcmpError | Transport::Other => {
+            (old.sport, to.sport, to.sport)
+        }
     }
 }
 

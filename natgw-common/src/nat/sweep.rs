@@ -8,12 +8,13 @@ use crate::abi::{SessionStat, SweepItem, SweepOp};
 #[inline(always)]
 pub fn sweep<E: Env>(env: &E, op: SweepOp, item: &SweepItem) -> bool {
     let Some(cell) = env.session(&item.key) else { return false };
+    let seen = cell.last_seen_ns();
     if cell.created_ns() != item.created_ns {
         return false;
     }
     match op {
         SweepOp::Expired => {
-            let gone = !alive(env, cell, item.key.proto) && remove(env, &item.key, cell);
+            let gone = !alive(env, cell, seen, item.key.proto) && remove(env, &item.key, cell, seen);
             if gone {
                 env.count(SessionStat::Swept);
             }
@@ -21,7 +22,7 @@ pub fn sweep<E: Env>(env: &E, op: SweepOp, item: &SweepItem) -> bool {
         }
         SweepOp::Ended => {
             // A packet may refresh it between the read and the swap: the rule is gone all the same.
-            let gone = remove(env, &item.key, cell) || remove(env, &item.key, cell);
+            let gone = remove(env, &item.key, cell, seen) || remove(env, &item.key, cell, cell.last_seen_ns());
             if gone {
                 env.count(SessionStat::Ended);
             }

@@ -1,0 +1,61 @@
+//! Claims of a tuple when the two maps disagree.
+
+use super::{
+    frame::*,
+    gateway::{Gateway, Side::*},
+};
+use crate::abi::{SessionKey, SessionStat};
+
+const OUT: &str = "10.0.0.5:4000 > 8.8.8.8:53";
+const SENT: &str = "external snat_out 203.0.113.1:4000 > 8.8.8.8:53";
+
+fn one_session() -> (Gateway, SessionKey) {
+    let gateway = Gateway::with_snat();
+    gateway.table(&[(Vpc, udp(OUT), SENT)]);
+    let key = gateway.0.dump()[0].0;
+    (gateway, key)
+}
+
+#[test]
+fn a_lost_index_entry_is_repaired_by_the_next_packet() {
+    let (gateway, _) = one_session();
+    gateway.0.flows.lock().unwrap().clear();
+    gateway.table(&[(Vpc, udp(OUT), SENT)]);
+    assert_eq!(gateway.sessions(), 1);
+    assert_eq!(gateway.stat(SessionStat::IndexRepaired), 1);
+    assert_eq!(gateway.stat(SessionStat::Created), 1);
+}
+
+#[test]
+fn an_index_entry_that_leads_nowhere_is_replaced() {
+    let (gateway, key) = one_session();
+    crate::nat::Env::remove_session(&gateway.0, &key);
+    assert!(gateway.0.check_index().is_err());
+    gateway.table(&[(Vpc, udp(OUT), SENT)]);
+    assert_eq!(gateway.sessions(), 1);
+}
+
+#[test]
+fn an_index_entry_that_leads_to_another_flow_is_not_believed() {
+    let (gateway, key) = one_session();
+    let flow = gateway.0.dump()[0].1.flow_key(&key);
+    crate::nat::Env::remove_session(&gateway.0, &key);
+    gateway.0.flows.lock().unwrap().clear();
+    gateway.table(&[(Vpc, udp("10.0.0.6:4000 > 8.8.8.8:53"), SENT)]);
+    gateway.0.flows.lock().unwrap().insert(flow, Box::leak(Box::new(key)));
+    let out = gateway.from_vpc(&udp(OUT));
+    assert_ne!(out.source_port(), 4000, "that tuple is the other pod's");
+    gateway.table(&[(Vpc, udp("10.0.0.6:4000 > 8.8.8.8:53"), SENT)]);
+    assert_eq!(gateway.sessions(), 2);
+}
+
+#[test]
+fn an_entry_whose_memory_now_holds_another_session_is_not_believed() {
+    let (gateway, key) = one_session();
+    let cell = crate::nat::Env::session(&gateway.0, &key).unwrap();
+    crate::nat::Env::remove_session(&gateway.0, &key);
+    gateway.table(&[(Vpc, udp("10.0.0.6:4000 > 8.8.4.4:53"), "external snat_out 203.0.113.1:4000 > 8.8.4.4:53")]);
+    let reused = gateway.0.dump()[0].0;
+    assert_eq!(crate::nat::SessionCell::tag(cell), reused.tag(), "the fake reuses memory as the kernel does");
+    assert_ne!(key.tag(), reused.tag());
+}

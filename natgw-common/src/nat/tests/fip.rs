@@ -1,0 +1,108 @@
+//! Floating IPs: stateless where the addresses decide alone, with sessions where they do not.
+
+use super::{
+    frame::*,
+    gateway::{Gateway, Side::*},
+};
+
+fn fip() -> Gateway {
+    let mut gateway = Gateway::new();
+    gateway.0.rules.fip("203.0.113.9", "10.0.0.9");
+    gateway
+}
+
+#[test]
+fn every_protocol_and_every_segment_crosses_without_state() {
+    let gateway = fip();
+    gateway.table(&[
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.9:22", SYN), "internal fip_in 8.8.8.8:5000 > 10.0.0.9:22"),
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.9:22", RST), "internal fip_in 8.8.8.8:5000 > 10.0.0.9:22"),
+        (Outside, udp("8.8.8.8:5000 > 203.0.113.9:22"), "internal fip_in 8.8.8.8:5000 > 10.0.0.9:22"),
+        (Outside, echo("8.8.8.8 > 203.0.113.9", 0), "internal fip_in 8.8.8.8 > 10.0.0.9 id 0"),
+        (Outside, echo_reply("8.8.8.8 > 203.0.113.9", 7), "internal fip_in 8.8.8.8 > 10.0.0.9 id 7"),
+        (Outside, raw(GRE, "8.8.8.8 > 203.0.113.9"), "internal fip_in 8.8.8.8 > 10.0.0.9"),
+        (Outside, raw(132, "8.8.8.8 > 203.0.113.9"), "internal fip_in 8.8.8.8 > 10.0.0.9"),
+        (Vpc, tcp("10.0.0.9:22 > 8.8.8.8:5000", FIN), "external fip_out 203.0.113.9:22 > 8.8.8.8:5000"),
+        (Vpc, udp("10.0.0.9:22 > 8.8.8.8:5000"), "external fip_out 203.0.113.9:22 > 8.8.8.8:5000"),
+        (Vpc, echo_reply("10.0.0.9 > 8.8.8.8", 0), "external fip_out 203.0.113.9 > 8.8.8.8 id 0"),
+        (Vpc, raw(50, "10.0.0.9 > 8.8.8.8"), "external fip_out 203.0.113.9 > 8.8.8.8"),
+    ]);
+    assert_eq!(gateway.sessions(), 0);
+}
+
+#[test]
+fn ip_options_are_kept() {
+    fip().table(&[
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.9:22", SYN).options(), "internal fip_in 8.8.8.8:5000 > 10.0.0.9:22"),
+        (Vpc, udp("10.0.0.9:22 > 8.8.8.8:5000").options(), "external fip_out 203.0.113.9:22 > 8.8.8.8:5000"),
+    ]);
+}
+
+#[test]
+fn two_eips_of_one_pod_each_answer_from_the_one_dialled_and_the_oldest_dials_out() {
+    let mut gateway = fip();
+    gateway.0.rules.fip("203.0.113.10", "10.0.0.9");
+    gateway.table(&[
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.10:22", SYN), "internal fip_in 8.8.8.8:5000 > 10.0.0.9:22"),
+        (Outside, tcp("8.8.8.8:5001 > 203.0.113.9:22", SYN), "internal fip_in 8.8.8.8:5001 > 10.0.0.9:22"),
+        (Vpc, tcp("10.0.0.9:22 > 8.8.8.8:5000", SYN | ACK), "external fip_out 203.0.113.10:22 > 8.8.8.8:5000"),
+        (Vpc, tcp("10.0.0.9:22 > 8.8.8.8:5001", SYN | ACK), "external fip_out 203.0.113.9:22 > 8.8.8.8:5001"),
+        (Vpc, tcp("10.0.0.9:4000 > 8.8.8.8:443", SYN), "external fip_out 203.0.113.9:4000 > 8.8.8.8:443"),
+        (Outside, echo("8.8.8.8 > 203.0.113.10", 7), "internal fip_in 8.8.8.8 > 10.0.0.9 id 7"),
+        (Vpc, echo_reply("10.0.0.9 > 8.8.8.8", 7), "external fip_out 203.0.113.10 > 8.8.8.8 id 7"),
+        (Outside, raw(GRE, "8.8.8.8 > 203.0.113.10"), "internal fip_in 8.8.8.8 > 10.0.0.9"),
+        (Vpc, raw(GRE, "10.0.0.9 > 8.8.8.8"), "external fip_out 203.0.113.10 > 8.8.8.8"),
+    ]);
+    assert_eq!(gateway.sessions(), 5);
+}
+
+#[test]
+fn on_a_shared_eip_the_pod_and_the_snat_clients_never_get_one_port_towards_one_peer() {
+    let mut gateway = fip();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    gateway.table(&[
+        (Outside, udp("8.8.8.8:53 > 203.0.113.9:4000"), "internal fip_in 8.8.8.8:53 > 10.0.0.9:4000"),
+        (Vpc, udp("10.0.0.9:4001 > 8.8.8.8:53"), "external fip_out 203.0.113.9:4001 > 8.8.8.8:53"),
+    ]);
+    for taken in [4000, 4001] {
+        let out = gateway.from_vpc(&udp(&format!("10.0.0.5:{taken} > 8.8.8.8:53")));
+        assert_ne!(out.source_port(), taken);
+        let back = format!("8.8.8.8:53 > 203.0.113.9:{}", out.source_port());
+        let said = format!("internal snat_in 8.8.8.8:53 > 10.0.0.5:{taken}");
+        assert_eq!(gateway.from_outside(&udp(&back)), said.as_str());
+    }
+    gateway.table(&[
+        (Vpc, udp("10.0.0.9:4000 > 8.8.8.8:53"), "external fip_out 203.0.113.9:4000 > 8.8.8.8:53"),
+        (Vpc, udp("10.0.0.6:4002 > 8.8.8.8:53"), "external snat_out 203.0.113.9:4002 > 8.8.8.8:53"),
+    ]);
+    // The pod's own flow gives way as well.
+    let out = gateway.from_vpc(&udp("10.0.0.9:4002 > 8.8.8.8:53"));
+    assert_ne!(out.source_port(), 4002);
+    let back = format!("8.8.8.8:53 > 203.0.113.9:{}", out.source_port());
+    assert_eq!(gateway.from_outside(&udp(&back)), "internal fip_in 8.8.8.8:53 > 10.0.0.9:4002");
+}
+
+#[test]
+fn on_a_shared_eip_what_cannot_begin_a_session_still_belongs_to_the_pod() {
+    let mut gateway = fip();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    gateway.table(&[
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.9:22", RST), "internal fip_in 8.8.8.8:5000 > 10.0.0.9:22"),
+        (Outside, echo_reply("8.8.8.8 > 203.0.113.9", 7), "internal fip_in 8.8.8.8 > 10.0.0.9 id 7"),
+        (Vpc, tcp("10.0.0.9:22 > 8.8.8.8:5000", FIN), "external fip_out 203.0.113.9:22 > 8.8.8.8:5000"),
+        (Vpc, echo_reply("10.0.0.9 > 8.8.8.8", 7), "external fip_out 203.0.113.9 > 8.8.8.8 id 7"),
+    ]);
+    assert_eq!(gateway.sessions(), 0);
+}
+
+#[test]
+fn a_stateless_session_less_pod_follows_its_new_eip_at_once() {
+    let mut gateway = fip();
+    gateway.table(&[(Vpc, udp("10.0.0.9:1 > 8.8.8.8:2"), "external fip_out 203.0.113.9:1 > 8.8.8.8:2")]);
+    gateway.0.rules.remove_fip("203.0.113.9");
+    gateway.0.rules.fip("203.0.113.11", "10.0.0.9");
+    gateway.table(&[
+        (Vpc, udp("10.0.0.9:1 > 8.8.8.8:2"), "external fip_out 203.0.113.11:1 > 8.8.8.8:2"),
+        (Outside, udp("8.8.8.8:2 > 203.0.113.9:1"), "pass pass_external"),
+    ]);
+}

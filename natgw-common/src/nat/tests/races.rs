@@ -1,0 +1,169 @@
+//! Two CPUs, every order of their accesses (up to three switches between them).
+
+use super::{
+    frame::*,
+    gateway::{Gateway, Out},
+    schedule::{interleave, plans},
+};
+use crate::{
+    abi::{SweepItem, SweepOp},
+    nat::sweep,
+};
+
+const STEPS: usize = 14;
+
+/// Runs both on every plan and hands each outcome to `check`.
+fn race<A: Send, B: Send>(
+    setup: impl Fn() -> Gateway,
+    first: impl Fn(&Gateway) -> A + Sync,
+    second: impl Fn(&Gateway) -> B + Sync,
+    check: impl Fn(&Gateway, A, B) -> Result<(), String>,
+) {
+    for plan in plans(3, STEPS) {
+        let gateway = setup();
+        let (a, b) = interleave(&plan, || first(&gateway), || second(&gateway));
+        if let Err(wrong) = check(&gateway, a, b) {
+            panic!("plan {plan:?}: {wrong}\n{:#?}", gateway.0.dump());
+        }
+    }
+}
+
+fn ensure(condition: bool, wrong: &str) -> Result<(), String> {
+    if condition { Ok(()) } else { Err(wrong.to_owned()) }
+}
+
+#[test]
+fn the_first_two_packets_of_one_flow_leave_alike_and_make_one_session() {
+    let out = udp("10.0.0.5:4000 > 8.8.8.8:53");
+    race(
+        Gateway::with_snat,
+        |gateway| gateway.from_vpc(&out),
+        |gateway| gateway.from_vpc(&out),
+        |gateway, a, b| {
+            ensure(a == b, &format!("{} but {}", a.said, b.said))?;
+            gateway.0.check_index()?;
+            ensure(gateway.0.dump().len() == 1, "not one session")?;
+            let back = udp(&format!("8.8.8.8:53 > 203.0.113.1:{}", a.source_port()));
+            ensure(gateway.from_outside(&back) == "internal snat_in 8.8.8.8:53 > 10.0.0.5:4000", "the reply is lost")
+        },
+    );
+}
+
+#[test]
+fn the_first_two_packets_of_one_flow_leave_alike_even_when_their_port_is_taken() {
+    let out = udp("10.0.0.5:4000 > 8.8.8.8:53");
+    race(
+        || {
+            let gateway = Gateway::with_snat();
+            gateway.from_vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53"));
+            gateway
+        },
+        |gateway| gateway.from_vpc(&out),
+        |gateway| gateway.from_vpc(&out),
+        |gateway, a, b| {
+            ensure(a == b, &format!("{} but {}", a.said, b.said))?;
+            gateway.0.check_index()?;
+            ensure(gateway.0.dump().len() == 2, "not two sessions")
+        },
+    );
+}
+
+#[test]
+fn two_pods_never_get_one_tuple() {
+    race(
+        Gateway::with_snat,
+        |gateway| gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
+        |gateway| gateway.from_vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53")),
+        |gateway, a, b| {
+            gateway.0.check_index()?;
+            ensure(a.source_port() != b.source_port(), "one port twice")?;
+            ensure(gateway.0.dump().len() == 2, "not two sessions")
+        },
+    );
+}
+
+#[test]
+fn two_pods_that_want_one_expired_tuple_both_get_a_session() {
+    race(
+        || {
+            let gateway = Gateway::with_snat();
+            gateway.from_vpc(&udp("10.0.0.7:4000 > 8.8.8.8:53"));
+            gateway.seconds(301);
+            gateway
+        },
+        |gateway| gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
+        |gateway| gateway.from_vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53")),
+        |gateway, a, b| {
+            gateway.0.check_index()?;
+            ensure(a.source_port() != b.source_port(), "one port twice")
+        },
+    );
+}
+
+/// While one CPU is removing the session of a flow, a packet of it on another may be refused: microseconds, once in the
+/// life of a flow that had been silent for minutes. The next packet goes through.
+fn refused_at_most_once(gateway: &Gateway, outs: &[&Out], frame: &Frame) -> Result<(), String> {
+    let sent: Vec<_> = outs.iter().filter(|out| out.said != "drop no_port").collect();
+    let next = gateway.from_vpc(frame);
+    ensure(sent.iter().all(|out| **out == &next), &format!("{outs:?}, then {next:?}"))?;
+    ensure(next.said.starts_with("external"), "the flow is blocked")?;
+    gateway.0.check_index()?;
+    ensure(gateway.0.dump().len() == 1, "not one session")
+}
+
+#[test]
+fn an_expired_flow_that_comes_back_on_two_cpus_has_one_session() {
+    let out = udp("10.0.0.5:4000 > 8.8.8.8:53");
+    race(
+        || {
+            let gateway = Gateway::with_snat();
+            gateway.from_vpc(&out);
+            gateway.seconds(301);
+            gateway
+        },
+        |gateway| gateway.from_vpc(&out),
+        |gateway| gateway.from_vpc(&out),
+        |gateway, a, b| {
+            ensure(a.said.starts_with("external") || b.said.starts_with("external"), "both refused")?;
+            refused_at_most_once(gateway, &[&a, &b], &out)
+        },
+    );
+}
+
+#[test]
+fn the_sweeper_and_the_returning_flow_leave_no_dead_session_behind() {
+    let out = udp("10.0.0.5:4000 > 8.8.8.8:53");
+    race(
+        || {
+            let gateway = Gateway::with_snat();
+            gateway.from_vpc(&out);
+            gateway.seconds(301);
+            gateway
+        },
+        |gateway| {
+            let (key, session) = gateway.0.dump()[0];
+            sweep(&gateway.0, SweepOp::Expired, &SweepItem { key, created_ns: session.created_ns })
+        },
+        |gateway| gateway.from_vpc(&out),
+        |gateway, _, b| refused_at_most_once(gateway, &[&b], &out),
+    );
+}
+
+#[test]
+fn the_same_dial_on_two_cpus_makes_one_session() {
+    let dial = tcp("8.8.8.8:5000 > 203.0.113.1:80", SYN);
+    race(
+        || {
+            let mut gateway = Gateway::new();
+            gateway.0.rules.dnat(6, "203.0.113.1:80 > 10.0.0.8:8080");
+            gateway
+        },
+        |gateway| gateway.from_outside(&dial),
+        |gateway| gateway.from_outside(&dial),
+        |gateway, a, b| {
+            ensure(a == b, &format!("{} but {}", a.said, b.said))?;
+            gateway.0.check_index()?;
+            ensure(gateway.0.dump().len() == 1, "not one session")
+        },
+    );
+}
