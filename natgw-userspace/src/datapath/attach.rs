@@ -157,8 +157,10 @@ pub struct Attachment {
     pub hook: Hook,
     /// How.
     pub mechanism: Mechanism,
-    /// Interface index; `None` when a pinned link's interface is gone or lies in another network namespace.
+    /// Interface index; `None` when a pinned link's interface is gone.
     pub ifindex: Option<u32>,
+    /// The interface lies in another network namespace than the caller's.
+    pub elsewhere: bool,
     /// Kernel id of the program.
     pub program_id: u32,
 }
@@ -544,7 +546,8 @@ pub fn attachments(paths: &GatewayPaths) -> Result<Vec<Attachment>, AttachError>
         found.push(Attachment {
             hook,
             mechanism: Mechanism::Tcx,
-            ifindex: live.map(|link| link.ifindex),
+            ifindex: (link.ifindex != 0).then_some(link.ifindex),
+            elsewhere: link.ifindex != 0 && live.is_none(),
             program_id: link.program_id,
         });
     }
@@ -552,6 +555,7 @@ pub fn attachments(paths: &GatewayPaths) -> Result<Vec<Attachment>, AttachError>
         hook,
         mechanism: Mechanism::Clsact,
         ifindex: Some(ifindex),
+        elsewhere: false,
         program_id,
     }));
     Ok(found)

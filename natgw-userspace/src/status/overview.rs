@@ -56,6 +56,8 @@ struct HookState {
     /// `None`: nothing attached.
     mechanism: Option<&'static str>,
     ifindex: Option<u32>,
+    /// The interface lies in another network namespace than the one looked at.
+    elsewhere: bool,
     program_id: Option<u32>,
 }
 
@@ -139,7 +141,11 @@ impl Overview {
         out += &table::heading("Interfaces and programs");
         let text = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let hooks = self.hooks.iter().map(|hook| {
-            let interface = hook.ifindex.and_then(|ifindex| self.name_of(ifindex)).unwrap_or("-");
+            let interface = match hook.ifindex {
+                _ if hook.elsewhere => "(other netns)",
+                Some(ifindex) => self.name_of(ifindex).unwrap_or("-"),
+                None => "-",
+            };
             let mechanism = hook.mechanism.unwrap_or("not attached");
             vec![
                 hook.hook.to_owned(),
@@ -180,7 +186,7 @@ impl Overview {
         match mechanisms.as_slice() {
             [Some("tcx")] => "tcx",
             [Some("clsact")] => "clsact (filters through netlink: this kernel has no TCX, or --attach clsact is set)",
-            [None] => "not attached",
+            [None] => "none in this network namespace (--netns PATH looks in another)",
             _ => "incomplete, see below",
         }
     }
@@ -206,6 +212,7 @@ fn hook_state(hook: Hook, attachments: &[Attachment]) -> HookState {
             Mechanism::Clsact => "clsact",
         }),
         ifindex: found.and_then(|found| found.ifindex),
+        elsewhere: found.is_some_and(|found| found.elsewhere),
         program_id: found.map(|found| found.program_id),
     }
 }
@@ -237,6 +244,7 @@ mod tests {
             hook: hook.name(),
             mechanism,
             ifindex: mechanism.map(|_| 3),
+            elsewhere: false,
             program_id: mechanism.map(|_| 77),
         };
         Overview {
@@ -270,6 +278,16 @@ mod tests {
         partial.hooks[0].mechanism = None;
         assert_eq!(partial.mode(), "incomplete, see below");
         assert!(partial.render().contains("not attached"));
+    }
+
+    #[test]
+    fn a_link_in_another_namespace_is_attached_all_the_same() {
+        let mut elsewhere = overview();
+        for hook in &mut elsewhere.hooks {
+            (hook.mechanism, hook.elsewhere) = (Some("tcx"), true);
+        }
+        let text = elsewhere.render();
+        assert!(text.contains("hooks     tcx") && text.contains("(other netns)"), "{text}");
     }
 
     #[test]

@@ -171,7 +171,11 @@ fn status_sees_what_is_attached_without_a_daemon() {
     let found = rig.ns.run(|| attachments(&rig.paths)).unwrap();
     assert_eq!(found.iter().map(|one| one.hook).collect::<Vec<_>>(), Hook::ALL);
     let net1 = rig::ifindex(&rig.ns, "net1");
-    assert_eq!((found[1].mechanism, found[1].ifindex), (Mechanism::Tcx, Some(net1)));
+    assert_eq!((found[1].mechanism, found[1].ifindex, found[1].elsewhere), (Mechanism::Tcx, Some(net1), false));
+    let found = attachments(&rig.paths).unwrap();
+    assert!(found.iter().all(|one| one.elsewhere && one.ifindex.is_some()), "from the host's namespace: {found:?}");
+    let found = rig.ns.run(|| attachments(&rig.paths)).unwrap();
+    assert_eq!(found[1].ifindex, Some(net1));
     rig.ns.ip(&["link del net1".into()]);
     let found = rig.ns.run(|| attachments(&rig.paths)).unwrap();
     assert_eq!(found[1].ifindex, None, "its interface is gone");
