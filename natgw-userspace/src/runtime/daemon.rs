@@ -275,7 +275,7 @@ impl<'a> Daemon<'a> {
         }
         let Some(source) = self.source.as_mut() else { return };
         let snapshot = block_in_place(|| source.load());
-        let complete = is_complete(&snapshot.diagnostics);
+        let complete = is_complete(snapshot.objects.len(), &snapshot.diagnostics);
         let index: Index = snapshot.objects.iter().cloned().collect();
         let (desired, mut diagnostics) = DesiredState::build(&index, &self.options.gateway);
         snapshot.locate(&mut diagnostics);
@@ -283,8 +283,9 @@ impl<'a> Daemon<'a> {
         self.reporter.diagnostics(diagnostics);
         self.objects = index.len();
         self.desired = desired;
-        let held = (!self.complete && !complete)
-            .then(|| "the manifests could not be read completely: nothing is removed until they can".to_owned());
+        let held = (!self.complete && !complete).then(|| {
+            "the manifests are empty or could not be read completely: nothing is removed until they can".to_owned()
+        });
         self.complete |= complete;
         self.reporter.problems("fail static", held);
     }

@@ -1,7 +1,8 @@
 //! Fail static: what to program while the source has not been read completely yet.
 //!
 //! A daemon that starts and finds a broken or missing manifest does not know which pinned rules that manifest held. Until
-//! one complete read, everything pinned stays and readable objects are only added.
+//! one complete read, everything pinned stays and readable objects are only added. A directory without a single object
+//! is no complete read either: it looks just like a volume that is not mounted yet.
 
 use crate::core::{
     desired::DesiredState,
@@ -9,19 +10,20 @@ use crate::core::{
     plan::Actual,
 };
 
-/// Whether a read with these diagnostics may have missed objects.
+/// Whether a first read of so many objects, with these diagnostics, has seen everything.
 #[must_use]
-pub(super) fn is_complete(diagnostics: &[Diagnostic]) -> bool {
-    !diagnostics.iter().any(|diagnostic| {
-        matches!(
-            diagnostic.reason,
-            Reason::DirectoryUnavailable
-                | Reason::ManifestUnreadable
-                | Reason::ManifestTooLarge
-                | Reason::ManifestSyntax
-                | Reason::InvalidObject
-        )
-    })
+pub(super) fn is_complete(objects: usize, diagnostics: &[Diagnostic]) -> bool {
+    objects > 0
+        && !diagnostics.iter().any(|diagnostic| {
+            matches!(
+                diagnostic.reason,
+                Reason::DirectoryUnavailable
+                    | Reason::ManifestUnreadable
+                    | Reason::ManifestTooLarge
+                    | Reason::ManifestSyntax
+                    | Reason::InvalidObject
+            )
+        })
 }
 
 /// `desired` with everything that is pinned and that it would remove. Flags are joined: they say which rules of other
@@ -80,6 +82,12 @@ mod tests {
         let plan = plan(&hold(&desired, &pinned()), &pinned());
         assert_eq!(plan.ops, [MapOp::PutEip(NEW, EipEntry { flags: 0 })]);
         assert!(plan.end.is_empty());
+    }
+
+    #[test]
+    fn an_empty_directory_is_no_complete_reading() {
+        assert!(!is_complete(0, &[]));
+        assert!(is_complete(1, &[]));
     }
 
     #[test]
