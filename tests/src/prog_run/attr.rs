@@ -4,10 +4,11 @@
 
 use std::{
     io,
-    mem::size_of,
+    mem::{offset_of, size_of},
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
+use natgw_common::abi::{SessionKey, SweepItem};
 use thiserror::Error;
 
 /// `BPF_PROG_TEST_RUN` of `enum bpf_cmd`.
@@ -132,4 +133,20 @@ pub(crate) fn test_run(program: BorrowedFd<'_>, input: &Input<'_>) -> Result<Out
             _ => return Err(TestRunError::Failed(error)),
         }
     }
+}
+
+/// The input of `natgw_sweep`, as `SweepItem` documents it: sessions by key and creation time.
+pub(crate) fn sweep_input(op: u32, items: &[(SessionKey, u64)], announced: u32) -> Vec<u8> {
+    let mut input = vec![0; 16];
+    input.extend(op.to_ne_bytes());
+    input.extend(announced.to_ne_bytes());
+    for (key, created_ns) in items {
+        let start = input.len();
+        for part in [&key.ext_addr[..], &key.peer_addr, &key.ext_port, &key.peer_port, &[key.proto, key.role], &[0; 2]] {
+            input.extend(part);
+        }
+        assert_eq!(input.len() - start, offset_of!(SweepItem, created_ns));
+        input.extend(created_ns.to_ne_bytes());
+    }
+    input
 }

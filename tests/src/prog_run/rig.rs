@@ -14,7 +14,7 @@ use aya::{
 };
 use natgw_common::abi::{
     Config, ConfigFlags, Counter, DnatKey, DnatTarget, DropReason, EipEntry, Fip, FlowKey, Session, SessionKey,
-    SessionStat, SnatPool, Timeouts, Traffic, map, program,
+    SessionStat, SnatPool, SweepOp, Timeouts, Traffic, map, program,
 };
 use nix::{
     net::if_::if_nametoindex,
@@ -206,6 +206,24 @@ impl Rig {
     pub fn run(&self, program: Program, input: &Input<'_>) -> Result<Output, TestRunError> {
         let fd = self.programs[program as usize].as_fd();
         attr::test_run(fd, input)
+    }
+
+    /// Proposes sessions to `natgw_sweep`, by key and creation time; says how many it removed.
+    ///
+    /// # Errors
+    /// See [`TestRunError`].
+    pub fn sweep(&self, op: SweepOp, items: &[(SessionKey, u64)]) -> Result<i32, TestRunError> {
+        items.chunks(64).try_fold(0, |removed, chunk| {
+            let announced = u32::try_from(chunk.len()).expect("at most 64");
+            let frame = attr::sweep_input(op as u32, chunk, announced);
+            Ok(removed + self.run(Program::Sweep, &Input::new(&frame, 0))?.verdict)
+        })
+    }
+
+    /// The sessions at hand; entries that change meanwhile may be missing or there twice.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<(SessionKey, Session)> {
+        self.sessions.iter().filter_map(Result::ok).collect()
     }
 
     /// Nanoseconds of `CLOCK_MONOTONIC_COARSE`, which is what the programs read.

@@ -3,13 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    mem::offset_of,
 };
 
-use natgw_common::abi::{SweepItem, Traffic};
+use natgw_common::abi::Traffic;
 
 use super::{
-    attr::{Input, TestRunError},
+    attr::{Input, TestRunError, sweep_input},
     rig::{Program, Rig},
     row::{In, Out, Row},
     session::Flow,
@@ -79,7 +78,10 @@ fn check_shape(rig: &mut Rig, row: &Row, shape: Shape) -> Result<Failures, TestR
     let then = rig.snapshot();
     let frame = match &row.input {
         In::Frame(frame) => frame.clone(),
-        In::Sweep(op, items, announced) => sweep_input(*op, items, *announced, before),
+        In::Sweep(op, items, announced) => {
+            let items: Vec<_> = items.iter().map(|flow| (flow.key(), flow.created.before(before))).collect();
+            sweep_input(*op, &items, *announced)
+        }
     };
     let (int, ext) = rig.ifindexes();
     let ifindex = match row.program {
@@ -159,23 +161,6 @@ fn sessions(expected: &[Flow], now: &Snapshot, span: (u64, u64), wrong: &mut Str
     if now.flows != index {
         let _ = writeln!(wrong, "  FLOWS has {:?}\n    instead of {index:?}", now.flows);
     }
-}
-
-/// The input of `natgw_sweep`, as `SweepItem` documents it.
-fn sweep_input(op: u32, items: &[Flow], announced: u32, now: u64) -> Vec<u8> {
-    let mut input = vec![0; 16];
-    input.extend(op.to_ne_bytes());
-    input.extend(announced.to_ne_bytes());
-    for flow in items {
-        let key = flow.key();
-        let start = input.len();
-        for part in [&key.ext_addr[..], &key.peer_addr, &key.ext_port, &key.peer_port, &[key.proto, key.role], &[0; 2]] {
-            input.extend(part);
-        }
-        assert_eq!(input.len() - start, offset_of!(SweepItem, created_ns));
-        input.extend(flow.created.before(now).to_ne_bytes());
-    }
-    input
 }
 
 /// The bytes that differ, with what they were before.

@@ -4,9 +4,13 @@
 //! verdict, every byte of the frame, every session, every counter. `coverage` holds the tables to the whole ABI.
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
+mod concurrency;
+mod coverage;
 mod dnat;
+mod docs;
 mod fip;
 mod hairpin;
+mod hostile;
 mod icmp;
 mod malformed;
 mod mtu;
@@ -15,3 +19,4 @@ mod sessions;
 mod snat;
 mod support;
 mod sweep;
+mod verifier;
