@@ -91,8 +91,13 @@ impl TcpState {
     #[inline(always)]
     pub const fn next(self, event: TcpEvent, sender: Sender) -> Self {
         match self {
+            // The sender's own RST shortens nothing, and must not lead to Established by way of Reset: one end alone,
+            // with no answer ever, could fill the table for hours.
             Self::OpeningInternal => match event {
-                TcpEvent::Rst => Self::Reset,
+                TcpEvent::Rst => match sender {
+                    Sender::Internal => self,
+                    Sender::Peer => Self::Reset,
+                },
                 TcpEvent::Fin => Self::fin(sender),
                 // The other end answers; its own SYN is a simultaneous open (RFC 5382 REQ-2).
                 TcpEvent::Syn | TcpEvent::Data => match sender {
@@ -101,7 +106,10 @@ impl TcpState {
                 },
             },
             Self::OpeningPeer => match event {
-                TcpEvent::Rst => Self::Reset,
+                TcpEvent::Rst => match sender {
+                    Sender::Internal => Self::Reset,
+                    Sender::Peer => self,
+                },
                 TcpEvent::Fin => Self::fin(sender),
                 TcpEvent::Syn | TcpEvent::Data => match sender {
                     Sender::Internal => Self::Established,
@@ -114,8 +122,12 @@ impl TcpState {
                 TcpEvent::Fin => Self::fin(sender),
                 TcpEvent::Syn | TcpEvent::Data => self,
             },
+            // As above: the other end may not have sent anything yet.
             Self::FinInternal => match event {
-                TcpEvent::Rst => Self::Reset,
+                TcpEvent::Rst => match sender {
+                    Sender::Internal => self,
+                    Sender::Peer => Self::Reset,
+                },
                 TcpEvent::Syn => Self::first(sender),
                 TcpEvent::Data => self,
                 TcpEvent::Fin => match sender {
@@ -124,7 +136,10 @@ impl TcpState {
                 },
             },
             Self::FinPeer => match event {
-                TcpEvent::Rst => Self::Reset,
+                TcpEvent::Rst => match sender {
+                    Sender::Internal => Self::Reset,
+                    Sender::Peer => self,
+                },
                 TcpEvent::Syn => Self::first(sender),
                 TcpEvent::Data => self,
                 TcpEvent::Fin => match sender {
@@ -155,6 +170,9 @@ impl TcpState {
         }
     }
 }
+
+#[cfg(test)]
+mod rfc6146;
 
 #[cfg(test)]
 mod tests {
@@ -193,8 +211,11 @@ mod tests {
 
     #[test]
     fn a_reset_only_shortens_and_traffic_extends_again() {
-        for state in [OpeningInternal, OpeningPeer, Established, FinInternal, FinPeer] {
+        for state in [OpeningInternal, Established, FinInternal] {
             assert_eq!(state.next(Rst, Peer), Reset, "{state:?}");
+        }
+        for state in [OpeningPeer, Established, FinPeer] {
+            assert_eq!(state.next(Rst, Internal), Reset, "{state:?}");
         }
         assert_eq!(walk(Reset, &[(Rst, Peer), (Data, Internal)]), Established);
     }

@@ -9,10 +9,10 @@ use super::{
 fn a_fin_a_reset_or_an_echo_reply_of_no_session_is_dropped_and_leaves_no_trace() {
     let gateway = Gateway::with_snat();
     for flags in [FIN, FIN | ACK, RST, RST | ACK, SYN | RST] {
-        assert_eq!(gateway.from_vpc(&tcp("10.0.0.5:4000 > 8.8.8.8:80", flags)), "drop no_session", "{flags:#x}");
+        assert_eq!(gateway.vpc(&tcp("10.0.0.5:4000 > 8.8.8.8:80", flags)), "drop no_session", "{flags:#x}");
     }
-    assert_eq!(gateway.from_vpc(&echo_reply("10.0.0.5 > 8.8.8.8", 7)), "drop no_session");
-    assert_eq!(gateway.from_vpc(&icmp(14, 0, "10.0.0.5 > 8.8.8.8", [0, 7, 0, 1], &[0; 12])), "drop no_session");
+    assert_eq!(gateway.vpc(&echo_reply("10.0.0.5 > 8.8.8.8", 7)), "drop no_session");
+    assert_eq!(gateway.vpc(&icmp(14, 0, "10.0.0.5 > 8.8.8.8", [0, 7, 0, 1], &[0; 12])), "drop no_session");
     assert_eq!(gateway.sessions(), 0);
 }
 
@@ -30,7 +30,7 @@ fn leftovers_from_outside_begin_nothing_at_a_port_mapping() {
     let mut gateway = Gateway::new();
     gateway.0.rules.dnat(6, "203.0.113.1:80 > 10.0.0.8:8080");
     for flags in [FIN | ACK, RST] {
-        assert_eq!(gateway.from_outside(&tcp("8.8.8.8:5000 > 203.0.113.1:80", flags)), "drop no_session");
+        assert_eq!(gateway.outside(&tcp("8.8.8.8:5000 > 203.0.113.1:80", flags)), "drop no_session");
     }
     assert_eq!(gateway.sessions(), 0);
 }
@@ -68,7 +68,7 @@ fn malformed_and_truncated_packets_are_dropped_on_either_side() {
     let short = whole.with_ip(|_| ());
     let short = Frame(short.0[..14 + 20 + 4].to_vec()).with_ip(|_| ());
     for (frame, said) in [(cut, "drop malformed_ipv4"), (six, "drop malformed_ipv4"), (short, "drop truncated_l4")] {
-        assert_eq!(gateway.from_vpc(&frame), said);
-        assert_eq!(gateway.from_outside(&frame), said);
+        assert_eq!(gateway.vpc(&frame), said);
+        assert_eq!(gateway.outside(&frame), said);
     }
 }

@@ -43,7 +43,7 @@ fn an_index_entry_that_leads_to_another_flow_is_not_believed() {
     gateway.0.flows.lock().unwrap().clear();
     gateway.table(&[(Vpc, udp("10.0.0.6:4000 > 8.8.8.8:53"), SENT)]);
     gateway.0.flows.lock().unwrap().insert(flow, Box::leak(Box::new(key)));
-    let out = gateway.from_vpc(&udp(OUT));
+    let out = gateway.vpc(&udp(OUT));
     assert_ne!(out.source_port(), 4000, "that tuple is the other pod's");
     gateway.table(&[(Vpc, udp("10.0.0.6:4000 > 8.8.8.8:53"), SENT)]);
     assert_eq!(gateway.sessions(), 2);

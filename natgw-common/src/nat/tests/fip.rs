@@ -65,21 +65,21 @@ fn on_a_shared_eip_the_pod_and_the_snat_clients_never_get_one_port_towards_one_p
         (Vpc, udp("10.0.0.9:4001 > 8.8.8.8:53"), "external fip_out 203.0.113.9:4001 > 8.8.8.8:53"),
     ]);
     for taken in [4000, 4001] {
-        let out = gateway.from_vpc(&udp(&format!("10.0.0.5:{taken} > 8.8.8.8:53")));
+        let out = gateway.vpc(&udp(&format!("10.0.0.5:{taken} > 8.8.8.8:53")));
         assert_ne!(out.source_port(), taken);
         let back = format!("8.8.8.8:53 > 203.0.113.9:{}", out.source_port());
         let said = format!("internal snat_in 8.8.8.8:53 > 10.0.0.5:{taken}");
-        assert_eq!(gateway.from_outside(&udp(&back)), said.as_str());
+        assert_eq!(gateway.outside(&udp(&back)), said.as_str());
     }
     gateway.table(&[
         (Vpc, udp("10.0.0.9:4000 > 8.8.8.8:53"), "external fip_out 203.0.113.9:4000 > 8.8.8.8:53"),
         (Vpc, udp("10.0.0.6:4002 > 8.8.8.8:53"), "external snat_out 203.0.113.9:4002 > 8.8.8.8:53"),
     ]);
     // The pod's own flow gives way as well.
-    let out = gateway.from_vpc(&udp("10.0.0.9:4002 > 8.8.8.8:53"));
+    let out = gateway.vpc(&udp("10.0.0.9:4002 > 8.8.8.8:53"));
     assert_ne!(out.source_port(), 4002);
     let back = format!("8.8.8.8:53 > 203.0.113.9:{}", out.source_port());
-    assert_eq!(gateway.from_outside(&udp(&back)), "internal fip_in 8.8.8.8:53 > 10.0.0.9:4002");
+    assert_eq!(gateway.outside(&udp(&back)), "internal fip_in 8.8.8.8:53 > 10.0.0.9:4002");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn on_a_shared_eip_what_cannot_begin_a_session_still_belongs_to_the_pod() {
 }
 
 #[test]
-fn a_stateless_session_less_pod_follows_its_new_eip_at_once() {
+fn a_pod_without_sessions_follows_its_new_eip_at_once() {
     let mut gateway = fip();
     gateway.table(&[(Vpc, udp("10.0.0.9:1 > 8.8.8.8:2"), "external fip_out 203.0.113.9:1 > 8.8.8.8:2")]);
     gateway.0.rules.remove_fip("203.0.113.9");

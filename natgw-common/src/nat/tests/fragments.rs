@@ -32,12 +32,12 @@ fn a_fragmented_datagram_of_a_floating_ip_still_has_a_right_checksum() {
     let mut rest = whole.0[..14 + 20].to_vec();
     rest.extend_from_slice(&whole.0[14 + 20 + 16..]);
     let rest = Frame(rest).with_ip(|ip| ip.fragment_offset = 2u16.try_into().unwrap());
-    let (first, rest) = (gateway.from_vpc(&first).frame(), gateway.from_vpc(&rest).frame());
+    let (first, rest) = (gateway.vpc(&first).frame(), gateway.vpc(&rest).frame());
     let mut joined = first.0.clone();
     joined.extend_from_slice(&rest.ip()[20..]);
     let joined = Frame(joined).with_ip(|ip| ip.more_fragments = false);
     assert_eq!(super::verify::checksums(&joined), Ok(()));
-    assert_eq!(joined, gateway.from_vpc(&whole).frame());
+    assert_eq!(joined, gateway.vpc(&whole).frame());
 }
 
 #[test]

@@ -159,7 +159,9 @@ impl fmt::Display for Frame {
                     packet.inner(self.0.as_slice()).map(|inner| Named(Tuple::of_inner(&inner), inner.transport));
                 if let Ok(inner) = inner { write!(f, " [{inner}]") } else { Ok(()) }
             }
-            transport => Named(Tuple::of(&packet), transport).fmt(f),
+            Transport::Tcp(_) | Transport::Udp | Transport::QueryRequest | Transport::QueryReply | Transport::Other => {
+                Named(Tuple::of(&packet), packet.transport).fmt(f)
+            }
         }
     }
 }
@@ -185,5 +187,4 @@ impl fmt::Display for Named {
     }
 }
 
-/// Later fragments and other protocols have numbers too.
 pub(super) const GRE: u8 = ip_number::GRE.0;

@@ -56,20 +56,20 @@ impl Gateway {
         self.0.config.flags |= ConfigFlags::UnmatchedDrop as u32;
     }
 
-    pub(super) fn from_vpc(&self, frame: &Frame) -> Out {
+    pub(super) fn vpc(&self, frame: &Frame) -> Out {
         let packet = match Packet::parse(frame.0.as_slice(), 14) {
             Ok(packet) => packet,
             Err(reason) => return Out { said: format!("drop {}", reason.name()), frame: None },
         };
-        self.done(frame, &packet, outbound(&self.0, &packet, || packet.inner(frame.0.as_slice())))
+        done(frame, &packet, outbound(&self.0, &packet, || packet.inner(frame.0.as_slice())))
     }
 
-    pub(super) fn from_outside(&self, frame: &Frame) -> Out {
+    pub(super) fn outside(&self, frame: &Frame) -> Out {
         let packet = match Packet::parse(frame.0.as_slice(), 14) {
             Ok(packet) => packet,
             Err(reason) => return Out { said: format!("drop {}", reason.name()), frame: None },
         };
-        self.done(frame, &packet, inbound(&self.0, &packet, || packet.inner(frame.0.as_slice())))
+        done(frame, &packet, inbound(&self.0, &packet, || packet.inner(frame.0.as_slice())))
     }
 
     /// What the gateway's own error `frame` looks like once it has left by the external interface.
@@ -87,8 +87,8 @@ impl Gateway {
     pub(super) fn table(&self, rows: &[(Side, Frame, &str)]) {
         for (number, (side, frame, expected)) in rows.iter().enumerate() {
             let out = match side {
-                Side::Vpc => self.from_vpc(frame),
-                Side::Outside => self.from_outside(frame),
+                Side::Vpc => self.vpc(frame),
+                Side::Outside => self.outside(frame),
             };
             assert_eq!(out, *expected, "row {number}: {frame} from {side:?}");
         }
@@ -107,29 +107,29 @@ impl Gateway {
         assert_eq!(self.0.check_index(), Ok(()));
         self.0.dump().len()
     }
+}
 
-    fn done(&self, frame: &Frame, packet: &Packet, action: Action) -> Out {
-        let sent = apply(frame, packet, action);
-        if let Some(sent) = &sent {
-            let before = checksums(frame);
-            assert_eq!(checksums(sent), before, "{frame} became {sent}");
-            assert_eq!(sent.0.len(), frame.0.len());
-        }
-        let said = match (action, &sent) {
-            (Action::Translate { count, exit, .. } | Action::TranslateError { count, exit, .. }, Some(sent)) => {
-                let way = match exit {
-                    Exit::External => "external",
-                    Exit::Internal => "internal",
-                    Exit::Kernel => "kernel",
-                };
-                format!("{way} {} {sent}", count.name())
-            }
-            (Action::Drop(reason), _) => format!("drop {}", reason.name()),
-            (Action::Pass(count), _) => format!("pass {}", count.name()),
-            (action, None) => unreachable!("{action:?}"),
-        };
-        Out { said, frame: sent }
+fn done(frame: &Frame, packet: &Packet, action: Action) -> Out {
+    let sent = apply(frame, packet, action);
+    if let Some(sent) = &sent {
+        let before = checksums(frame);
+        assert_eq!(checksums(sent), before, "{frame} became {sent}");
+        assert_eq!(sent.0.len(), frame.0.len());
     }
+    let said = match (action, &sent) {
+        (Action::Translate { count, exit, .. } | Action::TranslateError { count, exit, .. }, Some(sent)) => {
+            let way = match exit {
+                Exit::External => "external",
+                Exit::Internal => "internal",
+                Exit::Kernel => "kernel",
+            };
+            format!("{way} {} {sent}", count.name())
+        }
+        (Action::Drop(reason), _) => format!("drop {}", reason.name()),
+        (Action::Pass(count), _) => format!("pass {}", count.name()),
+        (action, None) => unreachable!("{action:?}"),
+    };
+    Out { said, frame: sent }
 }
 
 /// Where a frame comes from.

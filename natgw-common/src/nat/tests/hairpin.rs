@@ -63,10 +63,10 @@ fn two_clients_with_one_port_are_kept_apart() {
         tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN),
         "internal hairpin_out 203.0.113.7:4000 > 10.0.0.7:8080",
     )]);
-    let port = gateway.from_vpc(&tcp("10.0.0.6:4000 > 203.0.113.7:80", SYN)).source_port();
+    let port = gateway.vpc(&tcp("10.0.0.6:4000 > 203.0.113.7:80", SYN)).source_port();
     assert_ne!(port, 4000);
     assert_eq!(
-        gateway.from_vpc(&tcp(&format!("10.0.0.7:8080 > 203.0.113.7:{port}"), ACK)),
+        gateway.vpc(&tcp(&format!("10.0.0.7:8080 > 203.0.113.7:{port}"), ACK)),
         "internal hairpin_in 203.0.113.7:80 > 10.0.0.6:4000"
     );
 }
@@ -138,6 +138,6 @@ fn leftovers_of_dead_flows_are_dropped() {
 fn a_hairpin_never_takes_a_mapped_port() {
     let mut gateway = gateway();
     gateway.0.rules.dnat(6, "203.0.113.7:4000 > 10.0.0.6:1");
-    let out = gateway.from_vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN));
+    let out = gateway.vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN));
     assert_ne!(out.source_port(), 4000);
 }

@@ -7,10 +7,10 @@ const ROUTER: &str = "192.0.2.1 > 203.0.113.1";
 /// Sends `sent` out, has a router quote `count` bytes of it (all when `None`) and expects the pod to see its own
 /// packet in the error, byte for byte but for the TTL.
 fn the_pod_sees_its_own_packet(gateway: &Gateway, sent: &Frame, (kind, code): (u8, u8), count: Option<usize>) {
-    let left = gateway.from_vpc(sent).frame();
+    let left = gateway.vpc(sent).frame();
     let quote = |frame: &Frame| count.map_or(frame.ip().to_vec(), |count| frame.quote(count).to_vec());
     let eip = std::net::Ipv4Addr::from(left.parse().ip.src);
-    let out = gateway.from_outside(&error(kind, code, &format!("192.0.2.1 > {eip}"), &quote(&left)));
+    let out = gateway.outside(&error(kind, code, &format!("192.0.2.1 > {eip}"), &quote(&left)));
     let arrived = out.frame();
     assert!(out.said.starts_with("internal icmp_error_in 192.0.2.1"), "{}", out.said);
     assert_eq!(arrived.parse().ip.dst, sent.parse().ip.src);
@@ -51,11 +51,11 @@ fn of_an_snat_session_with_another_port() {
     for count in [None, Some(8), Some(20)] {
         let gateway = Gateway::with_snat();
         for other in packets() {
-            gateway.from_vpc(&other.with_ip(|ip| ip.source = [10, 0, 0, 6]));
+            gateway.vpc(&other.with_ip(|ip| ip.source = [10, 0, 0, 6]));
         }
         for sent in packets().into_iter().filter(|sent| sent.parse().ip.proto != GRE) {
             let taken = udp("10.0.0.6:4000 > 8.8.8.8:53");
-            gateway.from_vpc(&taken);
+            gateway.vpc(&taken);
             the_pod_sees_its_own_packet(&gateway, &sent, (3, 1), count);
         }
     }
@@ -65,7 +65,7 @@ fn of_an_snat_session_with_another_port() {
 fn of_a_reply_of_a_port_mapping() {
     let mut gateway = Gateway::new();
     gateway.0.rules.dnat(6, "203.0.113.1:80 > 10.0.0.8:8080");
-    gateway.from_outside(&tcp("8.8.8.8:5000 > 203.0.113.1:80", SYN));
+    gateway.outside(&tcp("8.8.8.8:5000 > 203.0.113.1:80", SYN));
     the_pod_sees_its_own_packet(&gateway, &tcp("10.0.0.8:8080 > 8.8.8.8:5000", SYN | ACK), (3, 4), None);
     the_pod_sees_its_own_packet(&gateway, &tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK), (3, 1), Some(8));
 }
@@ -94,47 +94,47 @@ fn of_the_answer_to_a_ping_from_outside() {
     let mut gateway = Gateway::new();
     gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
     gateway.0.rules.fip("203.0.113.9", "10.0.0.5");
-    gateway.from_outside(&echo("8.8.8.8 > 203.0.113.9", 7));
+    gateway.outside(&echo("8.8.8.8 > 203.0.113.9", 7));
     the_pod_sees_its_own_packet(&gateway, &echo_reply("10.0.0.5 > 8.8.8.8", 7), (3, 1), None);
 }
 
 #[test]
 fn an_error_whose_ttl_ends_here_is_left_to_the_kernel() {
     let gateway = Gateway::with_snat();
-    let left = gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame();
-    let out = gateway.from_outside(&error(3, 1, ROUTER, left.ip()).ttl(1));
+    let left = gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame();
+    let out = gateway.outside(&error(3, 1, ROUTER, left.ip()).ttl(1));
     assert_eq!(out, "kernel icmp_error_in 192.0.2.1 > 10.0.0.5 error 3/1 [10.0.0.5:4000 > 8.8.8.8:53]");
 }
 
 #[test]
 fn an_error_about_nothing_of_ours_is_the_kernels() {
     let gateway = Gateway::with_snat();
-    gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53"));
+    gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53"));
     for quoted in ["203.0.113.1:4001 > 8.8.8.8:53", "203.0.113.1:4000 > 8.8.4.4:53", "10.0.0.5:4000 > 8.8.8.8:53"] {
-        assert_eq!(gateway.from_outside(&error(3, 1, ROUTER, udp(quoted).ip())), "pass pass_external", "{quoted}");
+        assert_eq!(gateway.outside(&error(3, 1, ROUTER, udp(quoted).ip())), "pass pass_external", "{quoted}");
     }
 }
 
 #[test]
 fn an_error_about_an_error_or_about_too_little_is_not_translated() {
     let gateway = Gateway::with_snat();
-    let left = gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame();
+    let left = gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame();
     let inner = error(3, 1, "203.0.113.1 > 8.8.8.8", left.ip());
-    assert_eq!(gateway.from_outside(&error(3, 1, ROUTER, inner.ip())), "pass pass_external");
+    assert_eq!(gateway.outside(&error(3, 1, ROUTER, inner.ip())), "pass pass_external");
     for count in [0, 4, 7] {
-        assert_eq!(gateway.from_outside(&error(3, 1, ROUTER, left.quote(count))), "pass pass_external");
+        assert_eq!(gateway.outside(&error(3, 1, ROUTER, left.quote(count))), "pass pass_external");
     }
-    assert_eq!(gateway.from_outside(&error(3, 1, ROUTER, &[0x65; 40])), "pass pass_external");
-    assert_eq!(gateway.from_outside(&error(3, 1, ROUTER, &[])), "pass pass_external");
+    assert_eq!(gateway.outside(&error(3, 1, ROUTER, &[0x65; 40])), "pass pass_external");
+    assert_eq!(gateway.outside(&error(3, 1, ROUTER, &[])), "pass pass_external");
 }
 
 #[test]
 fn an_error_neither_refreshes_nor_ends_a_session() {
     let gateway = Gateway::with_snat();
-    let left = gateway.from_vpc(&tcp("10.0.0.5:4000 > 8.8.8.8:53", SYN)).frame();
+    let left = gateway.vpc(&tcp("10.0.0.5:4000 > 8.8.8.8:53", SYN)).frame();
     let before = gateway.0.dump();
     gateway.seconds(100);
-    gateway.from_outside(&error(3, 3, ROUTER, left.ip()));
+    gateway.outside(&error(3, 3, ROUTER, left.ip()));
     assert_eq!(gateway.0.dump(), before);
     assert_eq!(gateway.sessions(), 1);
 }
@@ -142,9 +142,9 @@ fn an_error_neither_refreshes_nor_ends_a_session() {
 #[test]
 fn a_wrong_checksum_stays_wrong() {
     let gateway = Gateway::with_snat();
-    let left = gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame();
+    let left = gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame();
     let mut broken = error(3, 1, ROUTER, left.ip());
     broken.0[14 + 20 + 2] ^= 1;
     // The gateway fixture compares the verdicts of the verifier before and after.
-    assert!(super::verify::checksums(&gateway.from_outside(&broken).frame()).is_err());
+    assert!(super::verify::checksums(&gateway.outside(&broken).frame()).is_err());
 }

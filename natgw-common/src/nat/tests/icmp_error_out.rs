@@ -17,7 +17,7 @@ fn the_sender_sees_its_own_packet(gateway: &Gateway, (sent, delivered): (&Frame,
     let text = format!("{} > {}", std::net::Ipv4Addr::from(to.dst), std::net::Ipv4Addr::from(to.src));
     for count in [None, Some(8), Some(20)] {
         let quote = |frame: &Frame| count.map_or(frame.ip().to_vec(), |count| frame.quote(count).to_vec());
-        let out = gateway.from_vpc(&error(3, 3, &text, &quote(delivered)));
+        let out = gateway.vpc(&error(3, 3, &text, &quote(delivered)));
         let arrived = out.frame();
         assert!(out.said.contains(" icmp_error_out "), "{}", out.said);
         let packet = arrived.parse();
@@ -29,8 +29,8 @@ fn the_sender_sees_its_own_packet(gateway: &Gateway, (sent, delivered): (&Frame,
 #[test]
 fn about_what_came_from_outside() {
     let gateway = gateway();
-    gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53"));
-    gateway.from_vpc(&echo("10.0.0.5 > 8.8.8.8", 7));
+    gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53"));
+    gateway.vpc(&echo("10.0.0.5 > 8.8.8.8", 7));
     for (sent, from) in [
         (udp("8.8.8.8:53 > 203.0.113.1:4000"), "203.0.113.1"),
         (udp("8.8.8.8:53 > 203.0.113.1:4000").options(), "203.0.113.1"),
@@ -42,7 +42,7 @@ fn about_what_came_from_outside() {
         (echo("8.8.8.8 > 203.0.113.9", 7), "203.0.113.9"),
         (raw(GRE, "8.8.8.8 > 203.0.113.9"), "203.0.113.9"),
     ] {
-        let delivered = gateway.from_outside(&sent).frame();
+        let delivered = gateway.outside(&sent).frame();
         the_sender_sees_its_own_packet(&gateway, (&sent, &delivered), from);
     }
 }
@@ -56,7 +56,7 @@ fn about_what_came_to_a_floating_ip_that_needs_sessions() {
             udp(&format!("8.8.8.8:{} > {eip}:53", if eip.ends_with('9') { 5 } else { 6 })),
             echo(&format!("8.8.4.4 > {eip}"), if eip.ends_with('9') { 5 } else { 6 }),
         ] {
-            let delivered = gateway.from_outside(&sent).frame();
+            let delivered = gateway.outside(&sent).frame();
             the_sender_sees_its_own_packet(&gateway, (&sent, &delivered), eip);
         }
     }
@@ -65,7 +65,7 @@ fn about_what_came_to_a_floating_ip_that_needs_sessions() {
 #[test]
 fn a_router_inside_the_vpc_is_hidden_behind_the_eip() {
     let gateway = gateway();
-    let delivered = gateway.from_outside(&tcp("8.8.8.8:5000 > 203.0.113.7:80", SYN)).frame();
+    let delivered = gateway.outside(&tcp("8.8.8.8:5000 > 203.0.113.7:80", SYN)).frame();
     gateway.table(&[(
         Vpc,
         error(3, 1, "10.0.0.254 > 8.8.8.8", delivered.ip()),
@@ -87,7 +87,7 @@ fn about_a_hairpinned_packet_on_its_way_to_the_server() {
         (echo("10.0.0.8 > 203.0.113.9", 7), "203.0.113.9"),
         (raw(GRE, "10.0.0.8 > 203.0.113.9"), "203.0.113.9"),
     ] {
-        let delivered = gateway.from_vpc(&sent).frame();
+        let delivered = gateway.vpc(&sent).frame();
         the_sender_sees_its_own_packet(&gateway, (&sent, &delivered), from);
     }
 }
@@ -95,16 +95,16 @@ fn about_a_hairpinned_packet_on_its_way_to_the_server() {
 #[test]
 fn about_a_hairpinned_reply_on_its_way_to_the_client() {
     let gateway = gateway();
-    gateway.from_vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN));
-    gateway.from_vpc(&tcp("10.0.0.8:4000 > 203.0.113.7:80", SYN));
-    gateway.from_vpc(&echo("10.0.0.5 > 203.0.113.9", 0));
+    gateway.vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN));
+    gateway.vpc(&tcp("10.0.0.8:4000 > 203.0.113.7:80", SYN));
+    gateway.vpc(&echo("10.0.0.5 > 203.0.113.9", 0));
     for (sent, from) in [
         (tcp("10.0.0.7:8080 > 203.0.113.7:4000", ACK), "203.0.113.7"),
         (tcp("10.0.0.7:8080 > 203.0.113.8:4000", ACK), "203.0.113.8"),
         (echo_reply("10.0.0.9 > 203.0.113.9", 0), "203.0.113.9"),
         (udp("10.0.0.9:53 > 203.0.113.8:4000"), "203.0.113.8"),
     ] {
-        let delivered = gateway.from_vpc(&sent).frame();
+        let delivered = gateway.vpc(&sent).frame();
         the_sender_sees_its_own_packet(&gateway, (&sent, &delivered), from);
     }
 }
@@ -112,7 +112,7 @@ fn about_a_hairpinned_reply_on_its_way_to_the_client() {
 #[test]
 fn a_hairpinned_error_whose_ttl_ends_here_is_dropped_and_counted() {
     let gateway = gateway();
-    let delivered = gateway.from_vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN)).frame();
+    let delivered = gateway.vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN)).frame();
     let complaint = error(3, 3, "10.0.0.7 > 203.0.113.7", delivered.ip()).ttl(1);
     gateway.table(&[(Vpc, complaint, "drop hairpin_ttl")]);
 }
@@ -151,9 +151,9 @@ fn a_malformed_error_for_the_outside_is_dropped_and_one_inside_the_vpc_is_none_o
 #[test]
 fn an_error_neither_refreshes_nor_ends_a_session() {
     let gateway = gateway();
-    let delivered = gateway.from_outside(&tcp("8.8.8.8:5000 > 203.0.113.7:80", SYN)).frame();
+    let delivered = gateway.outside(&tcp("8.8.8.8:5000 > 203.0.113.7:80", SYN)).frame();
     let before = gateway.0.dump();
     gateway.seconds(100);
-    gateway.from_vpc(&error(3, 3, "10.0.0.7 > 8.8.8.8", delivered.ip()));
+    gateway.vpc(&error(3, 3, "10.0.0.7 > 8.8.8.8", delivered.ip()));
     assert_eq!(gateway.0.dump(), before);
 }

@@ -10,8 +10,8 @@ fn a_ping_and_its_reply_keep_the_identifier_even_when_it_is_0() {
     for id in [0, 1, 7, 65535] {
         let gateway = Gateway::with_snat();
         let (out, back) = (echo("10.0.0.5 > 8.8.8.8", id), echo_reply("8.8.8.8 > 203.0.113.1", id));
-        assert_eq!(gateway.from_vpc(&out), format!("external snat_out 203.0.113.1 > 8.8.8.8 id {id}").as_str());
-        assert_eq!(gateway.from_outside(&back), format!("internal snat_in 8.8.8.8 > 10.0.0.5 id {id}").as_str());
+        assert_eq!(gateway.vpc(&out), format!("external snat_out 203.0.113.1 > 8.8.8.8 id {id}").as_str());
+        assert_eq!(gateway.outside(&back), format!("internal snat_in 8.8.8.8 > 10.0.0.5 id {id}").as_str());
         assert_eq!(gateway.sessions(), 1);
     }
 }
@@ -20,11 +20,11 @@ fn a_ping_and_its_reply_keep_the_identifier_even_when_it_is_0() {
 fn pods_that_use_one_identifier_towards_one_peer_are_kept_apart() {
     let gateway = Gateway::with_snat();
     for pod in 5..25 {
-        let out = gateway.from_vpc(&echo(&format!("10.0.0.{pod} > 8.8.8.8"), 7));
+        let out = gateway.vpc(&echo(&format!("10.0.0.{pod} > 8.8.8.8"), 7));
         let id = out.source_port();
         assert_eq!(id == 7, pod == 5);
         let said = format!("internal snat_in 8.8.8.8 > 10.0.0.{pod} id 7");
-        assert_eq!(gateway.from_outside(&echo_reply("8.8.8.8 > 203.0.113.1", id)), said.as_str());
+        assert_eq!(gateway.outside(&echo_reply("8.8.8.8 > 203.0.113.1", id)), said.as_str());
     }
     assert_eq!(gateway.sessions(), 20);
 }
@@ -34,9 +34,9 @@ fn timestamp_information_and_mask_queries_work_like_echo() {
     let gateway = Gateway::with_snat();
     for (request, reply) in [(13, 14), (15, 16), (17, 18)] {
         let id = [0, request, 0, 1];
-        let out = gateway.from_vpc(&icmp(request, 0, "10.0.0.5 > 8.8.8.8", id, &[0; 12]));
+        let out = gateway.vpc(&icmp(request, 0, "10.0.0.5 > 8.8.8.8", id, &[0; 12]));
         assert_eq!(out.source_port(), u16::from(request));
-        let back = gateway.from_outside(&icmp(reply, 0, "8.8.8.8 > 203.0.113.1", id, &[0; 12]));
+        let back = gateway.outside(&icmp(reply, 0, "8.8.8.8 > 203.0.113.1", id, &[0; 12]));
         assert_eq!(back, format!("internal snat_in 8.8.8.8 > 10.0.0.5 id {request}").as_str());
     }
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     abi::{SessionStat, Timeouts},
     nat::{expired, idle_limit},
-    tcp_state::TcpState,
+    tcp_state::TcpState::{self, *},
 };
 
 const OUT: &str = "10.0.0.5:4000 > 8.8.8.8:80";
@@ -43,7 +43,6 @@ fn each_protocol_and_state_has_its_limit() {
         icmp_ns: 6,
         other_ns: 7,
     };
-    use TcpState::*;
     for (state, limit) in [
         (OpeningInternal, 2),
         (OpeningPeer, 2),
@@ -101,7 +100,7 @@ fn an_expired_session_of_another_pod_gives_up_its_port() {
     gateway.table(&[(Vpc, tcp("10.0.0.6:4000 > 8.8.8.8:80", SYN), SENT)]);
     assert_eq!(gateway.sessions(), 1);
     // And the first pod, back again, gets another.
-    assert_ne!(gateway.from_vpc(&tcp(OUT, SYN)).source_port(), 4000);
+    assert_ne!(gateway.vpc(&tcp(OUT, SYN)).source_port(), 4000);
     assert_eq!(gateway.sessions(), 2);
 }
 
@@ -131,7 +130,7 @@ fn an_opening_closing_or_reset_connection_expires_sooner() {
     reset.table(&[(Outside, tcp(BACK, RST), CAME)]);
     for (name, gateway) in [("opening", opening), ("fin", fin), ("closed", closed()), ("reset", reset)] {
         gateway.seconds(241);
-        assert_eq!(gateway.from_outside(&tcp(BACK, ACK)), "pass pass_external", "{name}");
+        assert_eq!(gateway.outside(&tcp(BACK, ACK)), "pass pass_external", "{name}");
     }
 }
 

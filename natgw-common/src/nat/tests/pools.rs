@@ -25,9 +25,9 @@ fn choices(eips: &[&str]) -> BTreeMap<[u8; 4], [u8; 4]> {
 fn a_source_keeps_its_eip_for_every_flow() {
     let mut gateway = Gateway::new();
     gateway.0.rules.snat("10.0.0.0/24", &EIPS);
-    let first = gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame().parse().ip.src;
+    let first = gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame().parse().ip.src;
     for port in 4001..4100 {
-        let out = gateway.from_vpc(&tcp(&format!("10.0.0.5:{port} > 9.9.9.9:443"), SYN));
+        let out = gateway.vpc(&tcp(&format!("10.0.0.5:{port} > 9.9.9.9:443"), SYN));
         assert_eq!(out.frame().parse().ip.src, first);
     }
 }
@@ -75,8 +75,8 @@ fn an_empty_pool_and_one_that_claims_too_many_are_harmless() {
 fn a_session_keeps_its_eip_when_the_pool_changes() {
     let mut gateway = Gateway::new();
     gateway.0.rules.snat("10.0.0.0/24", &EIPS[..1]);
-    assert_eq!(gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")), "external snat_out 203.0.113.1:4000 > 8.8.8.8:53");
+    assert_eq!(gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")), "external snat_out 203.0.113.1:4000 > 8.8.8.8:53");
     gateway.0.rules.snat("10.0.0.0/24", &EIPS[1..2]);
-    assert_eq!(gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")), "external snat_out 203.0.113.1:4000 > 8.8.8.8:53");
-    assert_eq!(gateway.from_vpc(&udp("10.0.0.5:4001 > 8.8.8.8:53")), "external snat_out 203.0.113.2:4001 > 8.8.8.8:53");
+    assert_eq!(gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")), "external snat_out 203.0.113.1:4000 > 8.8.8.8:53");
+    assert_eq!(gateway.vpc(&udp("10.0.0.5:4001 > 8.8.8.8:53")), "external snat_out 203.0.113.2:4001 > 8.8.8.8:53");
 }

@@ -37,14 +37,14 @@ fn the_first_two_packets_of_one_flow_leave_alike_and_make_one_session() {
     let out = udp("10.0.0.5:4000 > 8.8.8.8:53");
     race(
         Gateway::with_snat,
-        |gateway| gateway.from_vpc(&out),
-        |gateway| gateway.from_vpc(&out),
+        |gateway| gateway.vpc(&out),
+        |gateway| gateway.vpc(&out),
         |gateway, a, b| {
             ensure(a == b, &format!("{} but {}", a.said, b.said))?;
             gateway.0.check_index()?;
             ensure(gateway.0.dump().len() == 1, "not one session")?;
             let back = udp(&format!("8.8.8.8:53 > 203.0.113.1:{}", a.source_port()));
-            ensure(gateway.from_outside(&back) == "internal snat_in 8.8.8.8:53 > 10.0.0.5:4000", "the reply is lost")
+            ensure(gateway.outside(&back) == "internal snat_in 8.8.8.8:53 > 10.0.0.5:4000", "the reply is lost")
         },
     );
 }
@@ -55,11 +55,11 @@ fn the_first_two_packets_of_one_flow_leave_alike_even_when_their_port_is_taken()
     race(
         || {
             let gateway = Gateway::with_snat();
-            gateway.from_vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53"));
+            gateway.vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53"));
             gateway
         },
-        |gateway| gateway.from_vpc(&out),
-        |gateway| gateway.from_vpc(&out),
+        |gateway| gateway.vpc(&out),
+        |gateway| gateway.vpc(&out),
         |gateway, a, b| {
             ensure(a == b, &format!("{} but {}", a.said, b.said))?;
             gateway.0.check_index()?;
@@ -72,8 +72,8 @@ fn the_first_two_packets_of_one_flow_leave_alike_even_when_their_port_is_taken()
 fn two_pods_never_get_one_tuple() {
     race(
         Gateway::with_snat,
-        |gateway| gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
-        |gateway| gateway.from_vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53")),
+        |gateway| gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
+        |gateway| gateway.vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53")),
         |gateway, a, b| {
             gateway.0.check_index()?;
             ensure(a.source_port() != b.source_port(), "one port twice")?;
@@ -87,12 +87,12 @@ fn two_pods_that_want_one_expired_tuple_both_get_a_session() {
     race(
         || {
             let gateway = Gateway::with_snat();
-            gateway.from_vpc(&udp("10.0.0.7:4000 > 8.8.8.8:53"));
+            gateway.vpc(&udp("10.0.0.7:4000 > 8.8.8.8:53"));
             gateway.seconds(301);
             gateway
         },
-        |gateway| gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
-        |gateway| gateway.from_vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53")),
+        |gateway| gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
+        |gateway| gateway.vpc(&udp("10.0.0.6:4000 > 8.8.8.8:53")),
         |gateway, a, b| {
             gateway.0.check_index()?;
             ensure(a.source_port() != b.source_port(), "one port twice")
@@ -104,7 +104,7 @@ fn two_pods_that_want_one_expired_tuple_both_get_a_session() {
 /// life of a flow that had been silent for minutes. The next packet goes through.
 fn refused_at_most_once(gateway: &Gateway, outs: &[&Out], frame: &Frame) -> Result<(), String> {
     let sent: Vec<_> = outs.iter().filter(|out| out.said != "drop no_port").collect();
-    let next = gateway.from_vpc(frame);
+    let next = gateway.vpc(frame);
     ensure(sent.iter().all(|out| **out == &next), &format!("{outs:?}, then {next:?}"))?;
     ensure(next.said.starts_with("external"), "the flow is blocked")?;
     gateway.0.check_index()?;
@@ -117,12 +117,12 @@ fn an_expired_flow_that_comes_back_on_two_cpus_has_one_session() {
     race(
         || {
             let gateway = Gateway::with_snat();
-            gateway.from_vpc(&out);
+            gateway.vpc(&out);
             gateway.seconds(301);
             gateway
         },
-        |gateway| gateway.from_vpc(&out),
-        |gateway| gateway.from_vpc(&out),
+        |gateway| gateway.vpc(&out),
+        |gateway| gateway.vpc(&out),
         |gateway, a, b| {
             ensure(a.said.starts_with("external") || b.said.starts_with("external"), "both refused")?;
             refused_at_most_once(gateway, &[&a, &b], &out)
@@ -136,7 +136,7 @@ fn the_sweeper_and_the_returning_flow_leave_no_dead_session_behind() {
     race(
         || {
             let gateway = Gateway::with_snat();
-            gateway.from_vpc(&out);
+            gateway.vpc(&out);
             gateway.seconds(301);
             gateway
         },
@@ -144,7 +144,7 @@ fn the_sweeper_and_the_returning_flow_leave_no_dead_session_behind() {
             let (key, session) = gateway.0.dump()[0];
             sweep(&gateway.0, SweepOp::Expired, &SweepItem { key, created_ns: session.created_ns })
         },
-        |gateway| gateway.from_vpc(&out),
+        |gateway| gateway.vpc(&out),
         |gateway, _, b| refused_at_most_once(gateway, &[&b], &out),
     );
 }
@@ -158,8 +158,8 @@ fn the_same_dial_on_two_cpus_makes_one_session() {
             gateway.0.rules.dnat(6, "203.0.113.1:80 > 10.0.0.8:8080");
             gateway
         },
-        |gateway| gateway.from_outside(&dial),
-        |gateway| gateway.from_outside(&dial),
+        |gateway| gateway.outside(&dial),
+        |gateway| gateway.outside(&dial),
         |gateway, a, b| {
             ensure(a == b, &format!("{} but {}", a.said, b.said))?;
             gateway.0.check_index()?;

@@ -43,10 +43,6 @@ impl Rules {
         self.snat.insert(snat_key(cidr), pool);
     }
 
-    pub(super) fn remove_snat(&mut self, cidr: &str) {
-        self.snat.remove(&snat_key(cidr));
-    }
-
     pub(super) fn fip_in(&self, eip: [u8; 4]) -> Option<Fip> {
         let &(_, pod) = self.fips.iter().find(|(of, _)| *of == eip)?;
         Some(Fip { addr: pod, flags: self.fip_flags(eip, pod) })

@@ -55,17 +55,17 @@ pub(super) fn interleave<A: Send, B: Send>(
     let shared = Arc::new((Mutex::new(turns), Condvar::new()));
     let other = Arc::clone(&shared);
     thread::scope(|scope| {
-        let first = scope.spawn(move || on_cpu(0, shared, first));
-        let second = scope.spawn(move || on_cpu(1, other, second));
+        let first = scope.spawn(move || on_cpu(0, &shared, first));
+        let second = scope.spawn(move || on_cpu(1, &other, second));
         (first.join().unwrap(), second.join().unwrap())
     })
 }
 
-fn on_cpu<T>(index: usize, shared: Arc<(Mutex<Turns>, Condvar)>, work: impl FnOnce() -> T) -> T {
-    CPU.set(Some(Cpu { index, shared: Arc::clone(&shared) }));
+fn on_cpu<T>(index: usize, shared: &Arc<(Mutex<Turns>, Condvar)>, work: impl FnOnce() -> T) -> T {
+    CPU.set(Some(Cpu { index, shared: Arc::clone(shared) }));
     let result = work();
     CPU.set(None);
-    let (turns, changed) = &*shared;
+    let (turns, changed) = &**shared;
     let mut turns = turns.lock().unwrap();
     turns.done[index] = true;
     turns.whose = 1 - index;

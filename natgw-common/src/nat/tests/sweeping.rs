@@ -70,7 +70,7 @@ fn a_session_that_is_not_there_is_not_removed() {
 #[test]
 fn a_removal_that_stopped_half_way_is_finished_later_but_not_while_it_may_be_running() {
     let (gateway, item) = one_session();
-    gateway.0.set_last_seen(&item.key, 1000 * SECOND | Session::DEAD);
+    gateway.0.set_last_seen(&item.key, (1000 * SECOND) | Session::DEAD);
     assert!(!sweep(&gateway.0, SweepOp::Expired, &item));
     assert!(!sweep(&gateway.0, SweepOp::Ended, &item));
     // The dead session translates nothing, and its tuple is not free yet.
@@ -83,7 +83,7 @@ fn a_removal_that_stopped_half_way_is_finished_later_but_not_while_it_may_be_run
 #[test]
 fn a_new_flow_also_finishes_a_removal_that_stopped_half_way() {
     let (gateway, item) = one_session();
-    gateway.0.set_last_seen(&item.key, 1000 * SECOND | Session::DEAD);
+    gateway.0.set_last_seen(&item.key, (1000 * SECOND) | Session::DEAD);
     gateway.seconds(2);
     gateway.table(&[(Vpc, udp(OUT), SENT)]);
     assert_eq!(gateway.sessions(), 1);

@@ -17,12 +17,12 @@ fn gateway() -> Gateway {
 fn every_translated_packet_loses_one() {
     let gateway = gateway();
     for out in [
-        gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
-        gateway.from_vpc(&udp("10.0.0.8:4000 > 8.8.8.8:53")),
-        gateway.from_vpc(&udp("10.0.0.8:4000 > 203.0.113.9:53")),
-        gateway.from_outside(&udp("8.8.8.8:53 > 203.0.113.1:4000")),
-        gateway.from_outside(&tcp("8.8.8.8:53 > 203.0.113.7:80", SYN)),
-        gateway.from_outside(&udp("8.8.8.8:53 > 203.0.113.8:4000")),
+        gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")),
+        gateway.vpc(&udp("10.0.0.8:4000 > 8.8.8.8:53")),
+        gateway.vpc(&udp("10.0.0.8:4000 > 203.0.113.9:53")),
+        gateway.outside(&udp("8.8.8.8:53 > 203.0.113.1:4000")),
+        gateway.outside(&tcp("8.8.8.8:53 > 203.0.113.7:80", SYN)),
+        gateway.outside(&udp("8.8.8.8:53 > 203.0.113.8:4000")),
     ] {
         assert_eq!(out.frame().parse().ip.ttl, 63, "{}", out.said);
     }
@@ -62,13 +62,13 @@ fn inbound_the_kernel_gets_it_translated_with_the_ttl_it_came_with() {
         (Outside, udp("8.8.8.8:53 > 203.0.113.8:4000").ttl(1), "kernel fip_in 8.8.8.8:53 > 10.0.0.8:4000"),
         (Outside, udp("8.8.8.8:53 > 203.0.113.8:4000").later_fragment().ttl(1), "kernel fip_in 8.8.8.8 > 10.0.0.8"),
     ]);
-    assert_eq!(gateway.from_outside(&udp("8.8.8.8:5 > 203.0.113.8:4").ttl(1)).frame().parse().ip.ttl, 1);
+    assert_eq!(gateway.outside(&udp("8.8.8.8:5 > 203.0.113.8:4").ttl(1)).frame().parse().ip.ttl, 1);
 }
 
 #[test]
 fn what_the_kernel_says_about_it_shows_the_sender_its_own_packet() {
     let gateway = gateway();
-    gateway.from_vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53"));
+    gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53"));
     for sent in [
         udp("8.8.8.8:53 > 203.0.113.1:4000").ttl(1),
         tcp("8.8.8.8:5000 > 203.0.113.7:80", SYN).ttl(1),
@@ -76,7 +76,7 @@ fn what_the_kernel_says_about_it_shows_the_sender_its_own_packet() {
         echo("8.8.8.8 > 203.0.113.9", 7).ttl(1),
         raw(GRE, "8.8.8.8 > 203.0.113.9").ttl(1),
     ] {
-        let delivered = gateway.from_outside(&sent).frame();
+        let delivered = gateway.outside(&sent).frame();
         let own = gateway.own_error(&error(11, 0, "10.0.0.1 > 8.8.8.8", delivered.ip()));
         let eip = sent.parse().ip.dst;
         assert_eq!(own.parse().ip.src, eip, "{sent}");

@@ -45,11 +45,9 @@ fn packet(bytes: &[u8], whole: Whole) -> Result<(), String> {
 }
 
 fn pseudo_header(ip: &Ipv4, len: usize) -> u64 {
-    let half = |at: [u8; 2]| u64::from(u16::from_ne_bytes(at));
-    let [a, b, c, d] = ip.src;
-    let [e, f, g, h] = ip.dst;
+    let half = |at: &[u8]| u64::from(u16::from_ne_bytes([at[0], at[1]]));
     let len = u16::try_from(len).unwrap().to_be_bytes();
-    half([a, b]) + half([c, d]) + half([e, f]) + half([g, h]) + half([0, ip.proto]) + half(len)
+    [&ip.src[..2], &ip.src[2..], &ip.dst[..2], &ip.dst[2..], &[0, ip.proto], &len].into_iter().map(half).sum()
 }
 
 /// A sum that includes its own checksum is all ones, so its complement is 0.
