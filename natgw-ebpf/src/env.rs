@@ -202,19 +202,19 @@ impl Env for Kernel {
     #[inline(always)]
     fn eip(&self, addr: [u8; 4]) -> Option<EipEntry> {
         // SAFETY: entries are replaced, never mutated in place, by user space only; copied at once.
-        unsafe { EIPS.get(&addr).copied() }
+        unsafe { EIPS.get(addr).copied() }
     }
 
     #[inline(always)]
     fn fip_in(&self, eip: [u8; 4]) -> Option<Fip> {
         // SAFETY: as in `eip`.
-        unsafe { FIP_IN.get(&eip).copied() }
+        unsafe { FIP_IN.get(eip).copied() }
     }
 
     #[inline(always)]
     fn fip_out(&self, pod: [u8; 4]) -> Option<Fip> {
         // SAFETY: as in `eip`.
-        unsafe { FIP_OUT.get(&pod).copied() }
+        unsafe { FIP_OUT.get(pod).copied() }
     }
 
     #[inline(always)]

@@ -9,7 +9,13 @@
     no_main,
     feature(core_intrinsics),
     allow(internal_features, reason = "atomics"),
-    expect(clippy::inline_always, reason = "every BPF frame counts against 512 bytes")
+    expect(clippy::inline_always, reason = "every BPF frame counts against 512 bytes"),
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        reason = "sizes of small types and packed registers: halves are cut off on purpose"
+    ),
+    expect(clippy::needless_pass_by_value, reason = "the signature that aya's macro calls")
 )]
 
 #[cfg(target_arch = "bpf")]

@@ -26,7 +26,7 @@ const SWEEP_HEADER: u32 = 24;
 
 /// TC ingress of the internal interface.
 #[classifier]
-pub fn natgw_int_in(ctx: TcContext) -> i32 {
+fn natgw_int_in(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
     let mut decision = Decision::NONE;
     let Some((env, packet)) = ours(skb, &raw mut decision) else { return TC_ACT_UNSPEC };
@@ -41,7 +41,7 @@ pub fn natgw_int_in(ctx: TcContext) -> i32 {
 
 /// TC ingress of the external interface.
 #[classifier]
-pub fn natgw_ext_in(ctx: TcContext) -> i32 {
+fn natgw_ext_in(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
     let mut decision = Decision::NONE;
     let Some((env, packet)) = ours(skb, &raw mut decision) else { return TC_ACT_UNSPEC };
@@ -56,7 +56,7 @@ pub fn natgw_ext_in(ctx: TcContext) -> i32 {
 
 /// TC egress of the external interface: ICMP errors made by this machine, about packets it had seen translated.
 #[classifier]
-pub fn natgw_ext_out(ctx: TcContext) -> i32 {
+fn natgw_ext_out(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
     // A packet that came in by an interface was judged there.
     if skb.ctx().ingress_ifindex != 0 || skb.ctx().protocol != ETH_P_IP {
@@ -76,7 +76,7 @@ pub fn natgw_ext_out(ctx: TcContext) -> i32 {
 
 /// Removes proposed sessions; see [`SweepItem`] for the input. Returns how many it removed.
 #[classifier]
-pub fn natgw_sweep(ctx: TcContext) -> i32 {
+fn natgw_sweep(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
     let Some([op, count]) = skb.words::<2>(SWEEP_HEADER - 8) else { return 0 };
     let mut removed = 0;

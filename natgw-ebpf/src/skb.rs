@@ -31,17 +31,18 @@ impl Skb {
 
     /// The `LEN` bytes at `offset`, if they are in the linear part.
     #[inline(always)]
-    fn linear(&self, offset: usize, len: usize) -> Option<*mut u8> {
+    fn linear(&self, offset: usize, len: usize) -> Option<*mut u32> {
         let start = self.ctx().data as usize;
         let end = self.ctx().data_end as usize;
-        (start + offset + len <= end).then_some((start + offset) as *mut u8)
+        (start + offset + len <= end).then_some((start + offset) as *mut u32)
     }
 
     /// Overwrites bytes anywhere in the packet.
     #[inline(always)]
-    pub(crate) fn store<const N: usize>(&self, offset: u32, bytes: [u8; N]) -> Result<(), HelperFailed> {
+    pub(crate) fn store<T: Copy, const N: usize>(&self, offset: u32, bytes: [T; N]) -> Result<(), HelperFailed> {
         // SAFETY: the pointer and the length are those of `bytes`; the helper checks the offset.
-        let result = unsafe { bpf_skb_store_bytes(self.0, offset, bytes.as_ptr().cast(), N as u32, 0) };
+        let result =
+            unsafe { bpf_skb_store_bytes(self.0, offset, bytes.as_ptr().cast(), size_of::<[T; N]>() as u32, 0) };
         if result == 0 { Ok(()) } else { Err(HelperFailed) }
     }
 
@@ -57,7 +58,6 @@ impl Skb {
         let first = u32::from_ne_bytes([ttl, proto, checksum[0], checksum[1]]);
         let words = [first, u32::from_ne_bytes(src), u32::from_ne_bytes(dst)];
         if let Some(at) = self.linear(ETH_LEN as usize + 8, 12) {
-            let at = at.cast::<u32>();
             // SAFETY: `linear` checked the 12 bytes; x86 and arm64 verifiers allow the 2-byte alignment of IP headers.
             unsafe {
                 at.write(words[0]);
@@ -66,9 +66,7 @@ impl Skb {
             }
             return Ok(());
         }
-        let [a, b, c, d] = src;
-        let [e, f, g, h] = dst;
-        self.store(ETH_LEN + 8, [ttl, proto, checksum[0], checksum[1], a, b, c, d, e, f, g, h])
+        self.store(ETH_LEN + 8, words)
     }
 
     /// Overwrites four bytes of the transport header, at `offset` from the start of the frame.
@@ -78,7 +76,7 @@ impl Skb {
             && let Some(at) = self.linear(L4 as usize, 4)
         {
             // SAFETY: `linear` checked the 4 bytes.
-            unsafe { at.cast::<u32>().write(u32::from_ne_bytes(bytes)) };
+            unsafe { at.write(u32::from_ne_bytes(bytes)) };
             return Ok(());
         }
         self.store(offset, bytes)
@@ -113,7 +111,7 @@ impl PacketRead for Skb {
             let mut i = 0;
             while i < N {
                 // SAFETY: `linear` checked N words; alignment as in `store_ip`.
-                unsafe { start.add(i).write(at.cast::<u32>().add(i).read()) };
+                unsafe { start.add(i).write(at.add(i).read()) };
                 i += 1;
             }
             // SAFETY: all N words are written.

@@ -1,6 +1,6 @@
 //! What the machine must have before natgw can run, as a table with the command that helps.
 //!
-//! [`Facts`] are gathered by system calls; what they mean is a pure function of them. Nothing is changed.
+//! `Facts` are gathered by system calls; what they mean is a pure function of them. Nothing is changed.
 
 use std::{fmt::Write as _, fs, io, path::Path};
 

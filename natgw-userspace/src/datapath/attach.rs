@@ -4,7 +4,7 @@
 //!   (`bpf_link_update`). A link whose interface is gone, or lies in another network namespace, is detached and made
 //!   anew. Interface indices repeat between namespaces, so the index a link reports is not enough: its id must be in
 //!   the chain that the interface of *this* namespace has.
-//! * **clsact** ([`super::clsact`]): older kernels, or when the operator asks for it.
+//! * **clsact** (`super::clsact`): older kernels, or when the operator asks for it.
 //!
 //! TCX programs of ours go first (`BPF_F_BEFORE`): translated packets are redirected and end the chain, everything else
 //! gets `TC_ACT_UNSPEC` and is seen by the programs behind. Behind another program, one `TC_ACT_OK` of it would send

@@ -3,7 +3,7 @@
 //! Everything that survives the daemon lives below `<bpffs>/natgw/<gateway>` ([`GatewayPaths`]). One process writes
 //! there, the holder of the [`Lock`]. [`Datapath::load`] adopts or creates the maps and loads the programs,
 //! [`Datapath::attach`] puts them on an interface, [`Maps`] reads and writes the maps (also without a daemon),
-//! [`Sweeper`] removes sessions, [`detach`] removes everything.
+//! [`Sweeper`] removes sessions, [`detach()`] removes everything.
 
 pub mod abi_check;
 pub mod attach;

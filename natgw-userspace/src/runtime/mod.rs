@@ -1,6 +1,6 @@
 //! `natgw run`: wires source, core, data path and network together. The decisions are made elsewhere.
 //!
-//! Start: preflight, lock, load or adopt, then the loop of [`daemon::Daemon`]. Whatever ends the process, the data plane
+//! Start: preflight, lock, load or adopt, then the loop of `daemon::Daemon`. Whatever ends the process, the data plane
 //! stays; only [`detach`] removes it.
 
 mod backoff;
