@@ -176,9 +176,11 @@ impl Env for World {
         self.clock.load(SeqCst)
     }
     fn random(&self) -> u32 {
-        // Weyl sequence with a multiplicative finish: repeatable, and spread over all 32 bits.
-        let next = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, SeqCst).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        u32::try_from(next >> 32).unwrap()
+        // SplitMix64: repeatable, and as good as random.
+        let state = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, SeqCst);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from(mixed >> 32).unwrap()
     }
     /// 10/8 is the VPC, the EIPs are the gateway's own, all else is outside.
     fn route(&self, packet: &Packet) -> Exit {
