@@ -44,7 +44,7 @@ pub struct Captured {
     pub way: Way,
     /// Length of the frame without the Ethernet header.
     pub len: usize,
-    /// Its first 576 bytes, from the IPv4 header on.
+    /// Its first 128 bytes, from the IPv4 header on.
     pub bytes: Vec<u8>,
     /// The packet, or what is wrong with it.
     pub packet: Result<Packet, String>,
@@ -111,8 +111,13 @@ impl Drop for Capture {
 fn collect(socket: &Socket, names: &HashMap<usize, String>, stop: &AtomicBool) -> Vec<Captured> {
     let mut buffer = vec![0; 70_000];
     let mut seen = Vec::new();
+    let mut ending = false;
     loop {
-        let ending = stop.load(Ordering::Relaxed);
+        if stop.load(Ordering::Relaxed) && !ending {
+            ending = true;
+            // What is queued by now is still read; waiting for silence would never end beside a probe.
+            socket.set_nonblocking(true).expect("a packet socket can be non-blocking");
+        }
         match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
             Ok((len, Some(from))) => {
                 let way = if from.pkttype() == libc::PACKET_OUTGOING { Way::Out } else { Way::In };
@@ -121,13 +126,12 @@ fn collect(socket: &Socket, names: &HashMap<usize, String>, stop: &AtomicBool) -
                     && let Some(interface) = names.get(&from.ifindex())
                     && interface != "lo"
                 {
-                    let bytes = ip[..ip.len().min(576)].to_vec();
+                    let bytes = ip[..ip.len().min(128)].to_vec();
                     let packet = Packet::parse(ip);
                     seen.push(Captured { interface: interface.clone(), way, len: ip.len(), bytes, packet });
                 }
             }
             Ok((_, None)) | Err(Errno::EINTR) => {}
-            // Everything that was there when the end was asked for has been read.
             Err(_) if ending => return seen,
             Err(_) => {}
         }

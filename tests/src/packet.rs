@@ -109,7 +109,7 @@ pub struct Packet {
     pub transport: Transport,
     /// How its checksum was.
     pub checksum: Checksum,
-    /// What follows the transport header (the IPv4 header, for protocols that are not parsed), the first 128 bytes.
+    /// What follows the transport header (the IPv4 header, for protocols that are not parsed), the first 32 bytes.
     pub payload: Vec<u8>,
 }
 
@@ -268,7 +268,7 @@ enum Depth {
 }
 
 fn head(bytes: &[u8]) -> Vec<u8> {
-    bytes[..bytes.len().min(128)].to_vec()
+    bytes[..bytes.len().min(32)].to_vec()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{Netns, payload};
+use crate::{Netns, payload, probe::StopOnDrop};
 
 /// A connection or a transfer that does nothing for this long has failed.
 const STALL: Duration = Duration::from_secs(15);
@@ -242,7 +242,7 @@ pub struct TransferReport {
 /// One TCP connection over which data runs in both directions until stopped.
 #[derive(Debug)]
 pub struct Transfer {
-    stop: Arc<AtomicBool>,
+    stop: StopOnDrop,
     progress: Arc<AtomicU64>,
     sender: JoinHandle<io::Result<u64>>,
     receiver: JoinHandle<(u64, Duration, Option<String>)>,
@@ -274,7 +274,7 @@ impl Transfer {
             let progress = Arc::clone(&progress);
             move || drain(reader, &progress)
         });
-        Self { stop, progress, sender, receiver, local }
+        Self { stop: StopOnDrop(stop), progress, sender, receiver, local }
     }
 
     /// The client's own address and port.
@@ -301,7 +301,7 @@ impl Transfer {
     /// When a thread of the transfer has panicked.
     #[must_use]
     pub fn stop(self) -> TransferReport {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop);
         let sent = self.sender.join().expect("the sender does not panic");
         let (bytes, longest_stall, mut failure) = self.receiver.join().expect("the receiver does not panic");
         match sent {

@@ -4,7 +4,7 @@ use std::{
     io::{ErrorKind, Read},
     net::{Ipv4Addr, SocketAddrV4},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -14,7 +14,7 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{LINGER, Pacer, ProbeReport, Tally};
+use super::{LINGER, Pacer, ProbeReport, StopOnDrop, Tally, Total};
 use crate::{Netns, packet};
 
 const TICK: Duration = Duration::from_millis(20);
@@ -49,10 +49,9 @@ pub fn echo_request(id: u16, sequence: u16, data: &[u8]) -> Vec<u8> {
 /// Numbered echo requests at a fixed rate, until stopped.
 #[derive(Debug)]
 pub struct IcmpProbe {
-    stop: Arc<AtomicBool>,
+    stop: StopOnDrop,
     sender: JoinHandle<(u64, Vec<String>)>,
     receiver: JoinHandle<Tally>,
-    sent: Arc<Mutex<Option<u64>>>,
 }
 
 impl IcmpProbe {
@@ -64,17 +63,17 @@ impl IcmpProbe {
     pub fn start(ns: &Netns, target: Ipv4Addr, id: u16, interval: Duration) -> Self {
         let socket = raw_icmp(ns);
         let stop = Arc::new(AtomicBool::new(false));
-        let sent = Arc::new(Mutex::new(None));
+        let total = Total::default();
         let receiver = std::thread::spawn({
             let socket = socket.try_clone().expect("a descriptor can be duplicated");
-            let sent = Arc::clone(&sent);
-            move || receive(&socket, target, id, &sent)
+            let total = total.clone();
+            move || receive(&socket, target, id, &total)
         });
         let sender = std::thread::spawn({
             let stop = Arc::clone(&stop);
-            move || send(&socket, target, id, interval, &stop)
+            move || send(&socket, target, (id, interval), &stop, &total)
         });
-        Self { stop, sender, receiver, sent }
+        Self { stop: StopOnDrop(stop), sender, receiver }
     }
 
     /// Stops sending, waits for what is still under way, and reports.
@@ -83,9 +82,8 @@ impl IcmpProbe {
     /// When a thread of the probe has panicked.
     #[must_use]
     pub fn stop(self) -> ProbeReport {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop);
         let (count, errors) = self.sender.join().expect("the sender does not panic");
-        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
         self.receiver.join().expect("the receiver does not panic").finish(count, errors)
     }
 }
@@ -93,9 +91,9 @@ impl IcmpProbe {
 fn send(
     socket: &Socket,
     target: Ipv4Addr,
-    id: u16,
-    interval: Duration,
+    (id, interval): (u16, Duration),
     stop: &AtomicBool,
+    total: &Total,
 ) -> (u64, Vec<String>) {
     let address = SockAddr::from(SocketAddrV4::new(target, 0));
     let (mut pacer, mut sequence, mut errors) = (Pacer::new(interval), 0_u64, Vec::new());
@@ -107,10 +105,11 @@ fn send(
         sequence += 1;
         pacer.wait();
     }
+    total.set(sequence);
     (sequence, errors)
 }
 
-fn receive(socket: &Socket, target: Ipv4Addr, id: u16, sent: &Mutex<Option<u64>>) -> Tally {
+fn receive(socket: &Socket, target: Ipv4Addr, id: u16, total: &Total) -> Tally {
     let mut tally = Tally::default();
     let mut buffer = [0; 2048];
     let mut ending: Option<Instant> = None;
@@ -126,8 +125,7 @@ fn receive(socket: &Socket, target: Ipv4Addr, id: u16, sent: &Mutex<Option<u64>>
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(error) => tally.report.send_errors.push(error.to_string()),
         }
-        let total = *sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(total) = total {
+        if let Some(total) = total.get() {
             let since = *ending.get_or_insert_with(Instant::now);
             if tally.report.received == total || since.elapsed() > LINGER {
                 return tally;

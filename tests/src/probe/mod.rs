@@ -6,6 +6,10 @@ mod udp;
 use std::{
     collections::{BTreeSet, HashSet},
     fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -105,6 +109,30 @@ impl Tally {
         self.report.send_errors = send_errors;
         self.report.missing = (0..sent).filter(|sequence| !self.seen.contains(sequence)).take(100).collect();
         self.report
+    }
+}
+
+/// Ends the threads of a probe, also when the test panics before it stops the probe.
+#[derive(Debug)]
+pub(crate) struct StopOnDrop(pub(crate) Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// How many packets were sent, once that is known.
+#[derive(Debug, Clone, Default)]
+struct Total(Arc<Mutex<Option<u64>>>);
+
+impl Total {
+    fn set(&self, count: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
+    }
+
+    fn get(&self) -> Option<u64> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

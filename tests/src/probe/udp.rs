@@ -14,7 +14,7 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{LINGER, Pacer, ProbeReport, Tally};
+use super::{LINGER, Pacer, ProbeReport, StopOnDrop, Tally, Total};
 use crate::Netns;
 
 /// How long a blocked receive waits before it looks whether it should end.
@@ -81,11 +81,10 @@ impl Drop for UdpEcho {
 /// Numbered datagrams to an echo server at a fixed rate, until stopped.
 #[derive(Debug)]
 pub struct UdpProbe {
-    stop: Arc<AtomicBool>,
+    stop: StopOnDrop,
     answered: Arc<AtomicU64>,
     sender: JoinHandle<(u64, Vec<String>)>,
     receiver: JoinHandle<Tally>,
-    sent: Arc<Mutex<Option<u64>>>,
 }
 
 impl UdpProbe {
@@ -98,17 +97,17 @@ impl UdpProbe {
         let socket = socket(ns, SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
         let stop = Arc::new(AtomicBool::new(false));
         let answered = Arc::new(AtomicU64::new(0));
-        let sent = Arc::new(Mutex::new(None));
+        let total = Total::default();
         let receiver = std::thread::spawn({
             let socket = socket.try_clone().expect("a descriptor can be duplicated");
-            let (sent, answered) = (Arc::clone(&sent), Arc::clone(&answered));
-            move || receive(&socket, target, &sent, &answered)
+            let (total, answered) = (total.clone(), Arc::clone(&answered));
+            move || receive(&socket, target, &total, &answered)
         });
         let sender = std::thread::spawn({
             let stop = Arc::clone(&stop);
-            move || send(&socket, target, interval, &stop)
+            move || send(&socket, target, interval, &stop, &total)
         });
-        Self { stop, answered, sender, receiver, sent }
+        Self { stop: StopOnDrop(stop), answered, sender, receiver }
     }
 
     /// How many answers have come.
@@ -135,9 +134,8 @@ impl UdpProbe {
     /// When a thread of the probe has panicked.
     #[must_use]
     pub fn stop(self) -> ProbeReport {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop);
         let (count, errors) = self.sender.join().expect("the sender does not panic");
-        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
         self.receiver.join().expect("the receiver does not panic").finish(count, errors)
     }
 }
@@ -154,7 +152,7 @@ fn sequence_of(bytes: &[u8]) -> Option<u64> {
     (bytes == message(sequence)).then_some(sequence)
 }
 
-fn send(socket: &UdpSocket, target: SocketAddrV4, interval: Duration, stop: &AtomicBool) -> (u64, Vec<String>) {
+fn send(socket: &UdpSocket, target: SocketAddrV4, interval: Duration, stop: &AtomicBool, total: &Total) -> (u64, Vec<String>) {
     let (mut pacer, mut sequence, mut errors) = (Pacer::new(interval), 0, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         if let Err(error) = socket.send_to(&message(sequence), target) {
@@ -163,13 +161,14 @@ fn send(socket: &UdpSocket, target: SocketAddrV4, interval: Duration, stop: &Ato
         sequence += 1;
         pacer.wait();
     }
+    total.set(sequence);
     (sequence, errors)
 }
 
 fn receive(
     socket: &UdpSocket,
     target: SocketAddrV4,
-    sent: &Mutex<Option<u64>>,
+    total: &Total,
     answered: &AtomicU64,
 ) -> Tally {
     let mut tally = Tally::default();
@@ -187,8 +186,7 @@ fn receive(
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(error) => tally.report.send_errors.push(error.to_string()),
         }
-        let total = *sent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(total) = total {
+        if let Some(total) = total.get() {
             let since = *ending.get_or_insert_with(Instant::now);
             if tally.report.received == total || since.elapsed() > LINGER {
                 return tally;
