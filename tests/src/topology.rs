@@ -241,7 +241,9 @@ impl Topology {
     fn link(&self) {
         let pair = |a: &str, na: &Netns, b: &str, nb: &Netns, mtu: u32| {
             let (na, nb) = (na.name(), nb.name());
-            format!("link add {a} netns {na} mtu {mtu} type veth peer name {b} netns {nb} mtu {mtu}")
+            // An index that its peer cannot have: the kernel takes a veth for a lone device, and its carrier for
+            // something that can wait a second, when both ends happen to have the same number.
+            format!("link add {a} index 100 netns {na} mtu {mtu} type veth peer name {b} netns {nb} mtu {mtu}")
         };
         let Builder { internal_mtu, external_mtu, router_mtu, far_mtu, .. } = self.builder;
         crate::command::ip_batch(
@@ -316,7 +318,7 @@ impl Topology {
             External::Veth => {
                 crate::command::ip_batch(
                     None,
-                    &[format!("link add net1 netns {gw} mtu {mtu} type veth peer name port netns {ext} mtu {mtu}")],
+                    &[format!("link add net1 index 101 netns {gw} mtu {mtu} type veth peer name port netns {ext} mtu {mtu}")],
                 );
                 self.ext.ip(&[port]);
             }
@@ -341,7 +343,7 @@ impl Topology {
             External::VlanInside => {
                 crate::command::ip_batch(
                     None,
-                    &[format!("link add nic netns {gw} mtu {mtu} type veth peer name trunk netns {ext} mtu {mtu}")],
+                    &[format!("link add nic index 101 netns {gw} mtu {mtu} type veth peer name trunk netns {ext} mtu {mtu}")],
                 );
                 self.ext.ip(&[
                     "link set trunk up".into(),
