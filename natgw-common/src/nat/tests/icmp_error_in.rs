@@ -116,6 +116,14 @@ fn an_error_about_nothing_of_ours_is_the_kernels() {
 }
 
 #[test]
+fn an_error_about_a_hairpinned_packet_can_only_be_forged() {
+    let mut gateway = Gateway::new();
+    gateway.0.rules.dnat(6, "203.0.113.7:80 > 10.0.0.7:8080");
+    let delivered = gateway.vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN)).frame();
+    assert_eq!(gateway.outside(&error(3, 1, "192.0.2.1 > 203.0.113.7", delivered.ip())), "pass pass_external");
+}
+
+#[test]
 fn an_error_about_an_error_or_about_too_little_is_not_translated() {
     let gateway = Gateway::with_snat();
     let left = gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53")).frame();

@@ -167,3 +167,32 @@ fn the_same_dial_on_two_cpus_makes_one_session() {
         },
     );
 }
+
+/// Ends every session there is, as user space does when a rule goes.
+fn end_all(gateway: &Gateway) -> usize {
+    let end = |(key, session): (_, crate::abi::Session)| {
+        sweep(&gateway.0, SweepOp::Ended, &SweepItem { key, created_ns: session.created_ns })
+    };
+    gateway.0.dump().into_iter().filter(|entry| end(*entry)).count()
+}
+
+#[test]
+fn a_reply_never_reaches_the_pod_whose_session_took_the_memory_of_its_own() {
+    race(
+        || {
+            let gateway = Gateway::with_snat();
+            gateway.vpc(&udp("10.0.0.5:4000 > 8.8.8.8:53"));
+            gateway
+        },
+        |gateway| gateway.outside(&udp("8.8.8.8:53 > 203.0.113.1:4000")),
+        |gateway| {
+            end_all(gateway);
+            gateway.vpc(&udp("10.0.0.6:5000 > 8.8.4.4:53"))
+        },
+        |gateway, a, _| {
+            let known = ["internal snat_in 8.8.8.8:53 > 10.0.0.5:4000", "pass pass_external"];
+            ensure(known.iter().any(|said| a == *said), &a.said)?;
+            gateway.0.check_index()
+        },
+    );
+}
