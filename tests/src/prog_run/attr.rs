@@ -142,7 +142,8 @@ pub(crate) fn sweep_input(op: u32, items: &[(SessionKey, u64)], announced: u32) 
     input.extend(announced.to_ne_bytes());
     for (key, created_ns) in items {
         let start = input.len();
-        for part in [&key.ext_addr[..], &key.peer_addr, &key.ext_port, &key.peer_port, &[key.proto, key.role], &[0; 2]] {
+        for part in [&key.ext_addr[..], &key.peer_addr, &key.ext_port, &key.peer_port, &[key.proto, key.role], &[0; 2]]
+        {
             input.extend(part);
         }
         assert_eq!(input.len() - start, offset_of!(SweepItem, created_ns));

@@ -143,7 +143,7 @@ impl Pkt {
     /// The same with other ends.
     #[must_use]
     pub fn with(self, (src, sport): ([u8; 4], u16), (dst, dport): ([u8; 4], u16)) -> Self {
-        Self { src, sport, dst, dport, ..self }
+        Self { src, dst, sport, dport, ..self }
     }
 
     /// The same with other addresses.
@@ -299,8 +299,8 @@ impl Pkt {
                 [header.to_bytes().as_slice(), payload].concat()
             }
             L4::Udp | L4::UdpWithoutChecksum => {
-                let mut header = UdpHeader::without_ipv4_checksum(self.sport, self.dport, payload.len())
-                    .expect("below 64 KiB");
+                let mut header =
+                    UdpHeader::without_ipv4_checksum(self.sport, self.dport, payload.len()).expect("below 64 KiB");
                 if self.l4 == L4::Udp {
                     header.checksum = header.calc_checksum_ipv4_raw(self.src, self.dst, payload).expect("below 64 KiB");
                 }

@@ -6,6 +6,7 @@
 //! ([`Pkt`]), never by the code under test.
 
 mod attr;
+pub mod cost;
 mod frame;
 mod places;
 mod rig;

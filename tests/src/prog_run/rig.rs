@@ -132,8 +132,7 @@ impl Rig {
         let netns = Netns::new("rig");
         let ifindexes = interfaces(&netns);
         let mut loader = EbpfLoader::new();
-        for (name, entries) in
-            [(map::SESSIONS, sessions), (map::FLOWS, sessions), (map::DNAT, 4096), (map::SNAT, 4096)]
+        for (name, entries) in [(map::SESSIONS, sessions), (map::FLOWS, sessions), (map::DNAT, 4096), (map::SNAT, 4096)]
         {
             loader.map_max_entries(name, entries);
         }
@@ -212,6 +211,9 @@ impl Rig {
     ///
     /// # Errors
     /// See [`TestRunError`].
+    ///
+    /// # Panics
+    /// Never: a chunk is small.
     pub fn sweep(&self, op: SweepOp, items: &[(SessionKey, u64)]) -> Result<i32, TestRunError> {
         items.chunks(64).try_fold(0, |removed, chunk| {
             let announced = u32::try_from(chunk.len()).expect("at most 64");

@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use natgw_common::abi::{Config, Counter, DropReason, SessionStat, SweepOp};
 
-use super::{frame::Pkt, rig::{Program, Rig}, ruleset::RuleSet, session::Flow};
+use super::{
+    frame::Pkt,
+    rig::{Program, Rig},
+    ruleset::RuleSet,
+    session::Flow,
+};
 
 /// What a program returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -194,8 +194,9 @@ impl Flow {
     /// Whether `found` is what this says, after a run within `span`.
     #[must_use]
     pub fn matches(&self, found: &Session, span: (u64, u64)) -> bool {
-        let expected =
-            Session { last_seen_ns: found.last_seen_ns, created_ns: found.created_ns, ..self.value(span.0) };
-        expected == *found && self.last.matches(found.last_seen_ns, span) && self.created.matches(found.created_ns, span)
+        let expected = Session { last_seen_ns: found.last_seen_ns, created_ns: found.created_ns, ..self.value(span.0) };
+        expected == *found
+            && self.last.matches(found.last_seen_ns, span)
+            && self.created.matches(found.created_ns, span)
     }
 }

@@ -73,9 +73,10 @@ fn rig(sessions: u32, ports: u16, udp_timeout: Duration) -> Rig {
 
 /// Index entries that lead nowhere, and sessions that no index entry leads to.
 fn inconsistencies(now: &Snapshot) -> (usize, usize) {
-    let stray = now.flows.iter().filter(|(flow, key)| {
-        now.sessions.get(*key).is_none_or(|session| session.flow_key(key) != **flow)
-    });
+    let stray = now
+        .flows
+        .iter()
+        .filter(|(flow, key)| now.sessions.get(*key).is_none_or(|session| session.flow_key(key) != **flow));
     let lost = now.sessions.iter().filter(|(key, session)| now.flows.get(&session.flow_key(key)) != Some(*key));
     (stray.count(), lost.count())
 }
@@ -88,7 +89,7 @@ fn stat(now: &Snapshot, stat: SessionStat) -> u64 {
 fn one_external_tuple_never_belongs_to_two_flows() {
     const FLOWS: u32 = 600;
     // Fewer ports than flows: most of them collide, some are refused.
-    let rig = rig(4096, 400, Duration::from_secs(300));
+    let rig = rig(4096, 400, Duration::from_mins(5));
     let start = Barrier::new(THREADS);
     let outcomes = on_all_cpus(&rig, |_| {
         // Every thread begins every flow, at about the same time.
@@ -143,7 +144,7 @@ fn sessions_that_expire_under_load_are_reclaimed_once() {
 #[test]
 fn sessions_ended_under_load_are_ended_once() {
     const FLOWS: u32 = 300;
-    let rig = rig(4096, 2000, Duration::from_secs(300));
+    let rig = rig(4096, 2000, Duration::from_mins(5));
     let until = Instant::now() + Duration::from_millis(1500);
     let done = AtomicBool::new(false);
     let ended: i32 = on_all_cpus(&rig, |thread| {

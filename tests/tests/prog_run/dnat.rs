@@ -9,9 +9,7 @@ use natgw_common::{
     },
     tcp_state::TcpState::{Closed, Established, FinPeer, OpeningPeer, Reset},
 };
-use natgw_tests::prog_run::{
-    Age, EIP, EIP2, Flow, L4, PEER, PEER2, POD, POD2, Pkt, Row, RuleSet, check_all,
-};
+use natgw_tests::prog_run::{Age, EIP, EIP2, Flow, L4, PEER, PEER2, POD, POD2, Pkt, Row, RuleSet, check_all};
 
 use crate::support::{TCP, UDP};
 
@@ -44,11 +42,14 @@ fn flows() -> Vec<Row> {
             .redirects(&Pkt::tcp("A", CLIENT, SERVER).hop(), DnatIn)
             .stat(Created)
             .after([tcp().state(OpeningPeer)]),
-        Row::int_in("the reply leaves with the EIP and the port dialled, without an SNAT rule", &Pkt::tcp("SA", SERVER, CLIENT))
-            .rules(rules())
-            .before([tcp().state(OpeningPeer)])
-            .redirects(&Pkt::tcp("SA", DIALLED, CLIENT).hop(), DnatOut)
-            .after([tcp().state(Established)]),
+        Row::int_in(
+            "the reply leaves with the EIP and the port dialled, without an SNAT rule",
+            &Pkt::tcp("SA", SERVER, CLIENT),
+        )
+        .rules(rules())
+        .before([tcp().state(OpeningPeer)])
+        .redirects(&Pkt::tcp("SA", DIALLED, CLIENT).hop(), DnatOut)
+        .after([tcp().state(Established)]),
         Row::ext_in("established, in", &Pkt::tcp("AP", CLIENT, DIALLED))
             .rules(rules())
             .before([tcp()])
@@ -151,10 +152,15 @@ fn refusals() -> Vec<Row> {
             .rules(RuleSet::none().eip(EIP))
             .before([tcp()])
             .drops(Fragment),
-        Row::ext_in("a later fragment goes to the stack, where it never completes", &Pkt::udp(CLIENT, (EIP, 53)).fragment(9, false))
+        Row::ext_in(
+            "a later fragment goes to the stack, where it never completes",
+            &Pkt::udp(CLIENT, (EIP, 53)).fragment(9, false),
+        )
+        .rules(rules())
+        .passes(PassExternal),
+        Row::ext_in("the other protocol of a mapped port", &Pkt::udp(CLIENT, DIALLED))
             .rules(rules())
             .passes(PassExternal),
-        Row::ext_in("the other protocol of a mapped port", &Pkt::udp(CLIENT, DIALLED)).rules(rules()).passes(PassExternal),
         Row::ext_in("a port that is not mapped", &Pkt::tcp("S", CLIENT, (EIP, 81))).rules(rules()).passes(PassExternal),
         Row::ext_in("a ping to an EIP with port mappings: the gateway answers", &Pkt::echo(8, PEER, EIP, 5))
             .rules(rules())

@@ -21,7 +21,12 @@ fn has_row(document: &str, number: u32, name: &str) -> bool {
 fn every_drop_reason_is_explained_under_its_number() {
     let text = document("drop-reasons.md");
     for reason in DropReason::ALL {
-        assert!(has_row(&text, *reason as u32, reason.name()), "docs/drop-reasons.md lacks {} {}", *reason as u32, reason.name());
+        assert!(
+            has_row(&text, *reason as u32, reason.name()),
+            "docs/drop-reasons.md lacks {} {}",
+            *reason as u32,
+            reason.name()
+        );
     }
 }
 
@@ -29,7 +34,12 @@ fn every_drop_reason_is_explained_under_its_number() {
 fn every_counter_and_session_event_is_explained_under_its_number() {
     let text = document("map-abi.md");
     for counter in Counter::ALL {
-        assert!(has_row(&text, *counter as u32, counter.name()), "docs/map-abi.md lacks {} {}", *counter as u32, counter.name());
+        assert!(
+            has_row(&text, *counter as u32, counter.name()),
+            "docs/map-abi.md lacks {} {}",
+            *counter as u32,
+            counter.name()
+        );
     }
     for stat in SessionStat::ALL {
         assert!(has_row(&text, *stat as u32, stat.name()), "docs/map-abi.md lacks {} {}", *stat as u32, stat.name());
@@ -40,7 +50,10 @@ fn every_counter_and_session_event_is_explained_under_its_number() {
 fn every_map_is_described_with_its_sizes() {
     let text = document("map-abi.md");
     for spec in MAPS {
-        let row = format!("| `{}` | {:?} | {} | {} | {} |", spec.name, spec.kind, spec.key_size, spec.value_size, spec.max_entries);
+        let row = format!(
+            "| `{}` | {:?} | {} | {} | {} |",
+            spec.name, spec.kind, spec.key_size, spec.value_size, spec.max_entries
+        );
         assert!(text.contains(&row), "docs/map-abi.md lacks the row {row}");
         assert!(text.contains(&format!("\n## {}\n", spec.name)), "docs/map-abi.md has no section {}", spec.name);
     }

@@ -1,14 +1,16 @@
 //! Floating IPs: one to one, any protocol, stateless unless a flow needs a session.
 
 use natgw_common::{
-    abi::{ConfigFlags, Counter::{FipIn, FipOut, PassInternal, PassKernelAnswers}, SessionStat::Created},
+    abi::{
+        ConfigFlags,
+        Counter::{FipIn, FipOut, PassInternal, PassKernelAnswers},
+        SessionStat::Created,
+    },
     tcp_state::TcpState,
 };
 use natgw_tests::{
     packet::checksum,
-    prog_run::{
-        EIP, EIP2, ELSEWHERE, FAR_POD, Flow, L4, NEIGHBOUR, PEER, POD, POD2, Pkt, Row, RuleSet, check_all,
-    },
+    prog_run::{EIP, EIP2, ELSEWHERE, FAR_POD, Flow, L4, NEIGHBOUR, PEER, POD, POD2, Pkt, Row, RuleSet, check_all},
 };
 
 use crate::support::{ESP, GRE, ICMP, SCTP, TCP, UDP};
@@ -105,9 +107,12 @@ fn exits() -> Vec<Row> {
         Row::int_in("a fragment with its last hop", &packet.clone().fragment(0, true).ttl(1))
             .rules(rules())
             .passes(PassKernelAnswers),
-        Row::ext_in("with its last hop in: translated, so that the pod's own answer is no leak", &inbound.clone().ttl(1))
-            .rules(rules())
-            .hands_over(&inbound.clone().between(PEER, POD).ttl(1), FipIn),
+        Row::ext_in(
+            "with its last hop in: translated, so that the pod's own answer is no leak",
+            &inbound.clone().ttl(1),
+        )
+        .rules(rules())
+        .hands_over(&inbound.clone().between(PEER, POD).ttl(1), FipIn),
         no_redirect(Row::int_in("--redirect off: out", &packet))
             .rules(rules())
             .hands_over(&packet.clone().between(EIP, PEER), FipOut),
@@ -139,19 +144,16 @@ fn stateful() -> Vec<Row> {
             .redirects(&Pkt::tcp("S", (EIP, 40000), peer).hop(), FipOut)
             .stat(Created)
             .after([primary.clone().state(TcpState::OpeningInternal)]),
-        Row::int_in(
-            "its port is not one that an SNAT flow uses",
-            &Pkt::udp((POD, 40000), (PEER, 53)),
-        )
-        .rules(shared())
-        .config(|config| (config.port_min, config.port_max) = (50000, 50000))
-        .before([Flow::snat(UDP, (POD2, 40000), (EIP, 40000), (PEER, 53))])
-        .redirects(&Pkt::udp((EIP, 50000), (PEER, 53)).hop(), FipOut)
-        .stat(Created)
-        .after([
-            Flow::snat(UDP, (POD2, 40000), (EIP, 40000), (PEER, 53)),
-            Flow::fip(UDP, (POD, 40000), (EIP, 50000), (PEER, 53)),
-        ]),
+        Row::int_in("its port is not one that an SNAT flow uses", &Pkt::udp((POD, 40000), (PEER, 53)))
+            .rules(shared())
+            .config(|config| (config.port_min, config.port_max) = (50000, 50000))
+            .before([Flow::snat(UDP, (POD2, 40000), (EIP, 40000), (PEER, 53))])
+            .redirects(&Pkt::udp((EIP, 50000), (PEER, 53)).hop(), FipOut)
+            .stat(Created)
+            .after([
+                Flow::snat(UDP, (POD2, 40000), (EIP, 40000), (PEER, 53)),
+                Flow::fip(UDP, (POD, 40000), (EIP, 50000), (PEER, 53)),
+            ]),
         Row::int_in("a known flow of a stateful floating IP", &Pkt::tcp("A", pod, peer))
             .rules(shared())
             .before([primary.clone()])
@@ -168,10 +170,7 @@ fn stateful() -> Vec<Row> {
         Row::ext_in("a reply of another pod's SNAT session goes there", &Pkt::udp((PEER, 53), (EIP, 40000)))
             .rules(shared())
             .before([Flow::snat(UDP, (POD2, 41000), (EIP, 40000), (PEER, 53))])
-            .redirects(
-                &Pkt::udp((PEER, 53), (POD2, 41000)).hop(),
-                natgw_common::abi::Counter::SnatIn,
-            ),
+            .redirects(&Pkt::udp((PEER, 53), (POD2, 41000)).hop(), natgw_common::abi::Counter::SnatIn),
         Row::ext_in("a RST of no session in: to the pod, without a session", &Pkt::tcp("R", peer, (EIP, 40000)))
             .rules(shared())
             .redirects(&Pkt::tcp("R", peer, pod).hop(), FipIn),
@@ -217,10 +216,13 @@ fn precedence() -> Vec<Row> {
         Row::ext_in("a floating IP comes before a port mapping of the same EIP", &syn)
             .rules(rules())
             .redirects(&syn.clone().between(PEER, POD).hop(), FipIn),
-        Row::ext_in("a known session of the port mapping comes before the floating IP", &Pkt::tcp("A", (PEER, 999), (EIP, 80)))
-            .rules(rules())
-            .before([Flow::dnat(TCP, (POD2, 8080), (EIP, 80), (PEER, 999))])
-            .redirects(&Pkt::tcp("A", (PEER, 999), (POD2, 8080)).hop(), natgw_common::abi::Counter::DnatIn),
+        Row::ext_in(
+            "a known session of the port mapping comes before the floating IP",
+            &Pkt::tcp("A", (PEER, 999), (EIP, 80)),
+        )
+        .rules(rules())
+        .before([Flow::dnat(TCP, (POD2, 8080), (EIP, 80), (PEER, 999))])
+        .redirects(&Pkt::tcp("A", (PEER, 999), (POD2, 8080)).hop(), natgw_common::abi::Counter::DnatIn),
         Row::int_in("a floating IP comes before SNAT", &Pkt::udp((POD, 1), (PEER, 2)))
             .rules(rules().snat([10, 0, 0, 0], 16, &[EIP2]))
             .redirects(&Pkt::udp((EIP, 1), (PEER, 2)).hop(), FipOut),

@@ -77,7 +77,9 @@ fn to_port_mappings() -> Vec<Row> {
         Row::int_in("a ping to an EIP with port mappings: the gateway answers", &Pkt::echo(8, POD, EIP, 7))
             .rules(mapped())
             .passes(PassInternal),
-        Row::int_in("an EIP without rules", &Pkt::tcp("S", CLIENT, (EIP2, 80))).rules(mapped().eip(EIP2)).passes(PassInternal),
+        Row::int_in("an EIP without rules", &Pkt::tcp("S", CLIENT, (EIP2, 80)))
+            .rules(mapped().eip(EIP2))
+            .passes(PassInternal),
         Row::int_in("--redirect off", &Pkt::tcp("A", CLIENT, DIALLED))
             .rules(mapped())
             .config(|config| config.flags &= !(ConfigFlags::Redirect as u32))
@@ -145,9 +147,12 @@ fn to_floating_ips() -> Vec<Row> {
         Row::int_in("a first fragment to a port mapping", &Pkt::tcp("A", CLIENT, DIALLED).fragment(0, true))
             .rules(mapped())
             .drops(Fragment),
-        Row::int_in("a later fragment to an EIP without a floating IP", &Pkt::tcp("A", CLIENT, DIALLED).fragment(3, false))
-            .rules(mapped())
-            .passes(PassInternal),
+        Row::int_in(
+            "a later fragment to an EIP without a floating IP",
+            &Pkt::tcp("A", CLIENT, DIALLED).fragment(3, false),
+        )
+        .rules(mapped())
+        .passes(PassInternal),
     ]
 }
 
@@ -163,7 +168,9 @@ fn last_hop() -> Vec<Row> {
             .rules(mapped())
             .before([session()])
             .drops(HairpinTtl),
-        Row::int_in("its last hop, between floating IPs", &Pkt::udp(CLIENT, (EIP2, 53)).ttl(1)).rules(both()).drops(HairpinTtl),
+        Row::int_in("its last hop, between floating IPs", &Pkt::udp(CLIENT, (EIP2, 53)).ttl(1))
+            .rules(both())
+            .drops(HairpinTtl),
         Row::int_in("its last hop, a fragment", &Pkt::udp(CLIENT, (EIP2, 53)).fragment(3, true).ttl(1))
             .rules(both())
             .drops(HairpinTtl),

@@ -94,18 +94,24 @@ fn inward() -> Vec<Row> {
             .rules(snat())
             .before([tcp()])
             .passes(PassExternal),
-        Row::ext_in("about an error", &Pkt::error(TOO_BIG, HOP, EIP, Pkt::error(TOO_BIG, EIP, PEER, Pkt::udp(SHOWN, WEB))))
-            .rules(snat())
-            .before([tcp()])
-            .passes(PassExternal),
+        Row::ext_in(
+            "about an error",
+            &Pkt::error(TOO_BIG, HOP, EIP, Pkt::error(TOO_BIG, EIP, PEER, Pkt::udp(SHOWN, WEB))),
+        )
+        .rules(snat())
+        .before([tcp()])
+        .passes(PassExternal),
         Row::ext_in("a redirect is no error", &Pkt::error((5, 1), HOP, EIP, Pkt::tcp("A", SHOWN, WEB)))
             .rules(snat())
             .before([tcp()])
             .passes(PassExternal),
-        Row::ext_in("about the tuple of a hairpinned session: forged", &Pkt::error(UNREACHABLE, HOP, EIP, Pkt::udp((EIP, 7), (POD2, 8))))
-            .rules(RuleSet::none().eip(EIP))
-            .before([Flow::hairpin(UDP, (POD, 1), (EIP, 2), (EIP, 7), (POD2, 8))])
-            .passes(PassExternal),
+        Row::ext_in(
+            "about the tuple of a hairpinned session: forged",
+            &Pkt::error(UNREACHABLE, HOP, EIP, Pkt::udp((EIP, 7), (POD2, 8))),
+        )
+        .rules(RuleSet::none().eip(EIP))
+        .before([Flow::hairpin(UDP, (POD, 1), (EIP, 2), (EIP, 7), (POD2, 8))])
+        .passes(PassExternal),
     ]
 }
 
@@ -164,22 +170,31 @@ fn outward() -> Vec<Row> {
             .rules(rules())
             .before([session()])
             .redirects(&Pkt::error(TOO_BIG, EIP, PEER, sent().options()).options().hop(), IcmpErrorOut),
-        Row::int_in("the pod's error about the reply of an SNAT session", &Pkt::error(UNREACHABLE, POD, PEER, snat_reply()))
-            .rules(snat())
-            .before([Flow::snat(UDP, CLIENT, SHOWN, (PEER, 53))])
-            .redirects(&Pkt::error(UNREACHABLE, EIP, PEER, Pkt::udp((PEER, 53), SHOWN)).hop(), IcmpErrorOut),
+        Row::int_in(
+            "the pod's error about the reply of an SNAT session",
+            &Pkt::error(UNREACHABLE, POD, PEER, snat_reply()),
+        )
+        .rules(snat())
+        .before([Flow::snat(UDP, CLIENT, SHOWN, (PEER, 53))])
+        .redirects(&Pkt::error(UNREACHABLE, EIP, PEER, Pkt::udp((PEER, 53), SHOWN)).hop(), IcmpErrorOut),
         Row::int_in("about the peer's ping", &Pkt::error(UNREACHABLE, POD, PEER, Pkt::echo(8, PEER, POD, 7)))
             .rules(RuleSet::none().eip(EIP))
             .before([Flow::fip(ICMP, (POD, 0), (EIP, 0), (PEER, 7)).asked_by_peer()])
             .redirects(&Pkt::error(UNREACHABLE, EIP, PEER, Pkt::echo(8, PEER, EIP, 7)).hop(), IcmpErrorOut),
-        Row::int_in("about a packet of no session, from a pod behind SNAT", &Pkt::error(UNREACHABLE, POD, PEER, snat_reply()))
-            .rules(snat())
-            .drops(IcmpErrorNoSession),
+        Row::int_in(
+            "about a packet of no session, from a pod behind SNAT",
+            &Pkt::error(UNREACHABLE, POD, PEER, snat_reply()),
+        )
+        .rules(snat())
+        .drops(IcmpErrorNoSession),
         Row::int_in("of a pod without any rule: forwarded as it is", &Pkt::error(UNREACHABLE, POD, PEER, snat_reply()))
             .passes(PassInternal),
-        Row::int_in("to another subnet of the VPC", &Pkt::error(UNREACHABLE, POD, FAR_POD, Pkt::udp((FAR_POD, 1), (POD, 2))))
-            .rules(snat())
-            .passes(PassInternal),
+        Row::int_in(
+            "to another subnet of the VPC",
+            &Pkt::error(UNREACHABLE, POD, FAR_POD, Pkt::udp((FAR_POD, 1), (POD, 2))),
+        )
+        .rules(snat())
+        .passes(PassInternal),
         Row::int_in("quoting less than 8 bytes", &Pkt::error(UNREACHABLE, POD, PEER, delivered()).quoting(7))
             .rules(rules())
             .before([session()])
@@ -188,10 +203,13 @@ fn outward() -> Vec<Row> {
             .rules(rules())
             .before([session()])
             .drops(IcmpErrorMalformed),
-        Row::int_in("quoting what is no IPv4", &Pkt { payload: vec![0x60; 40], ..Pkt::raw(1, POD, PEER) }.payload(bad_quote()))
-            .rules(rules())
-            .before([session()])
-            .drops(IcmpErrorMalformed),
+        Row::int_in(
+            "quoting what is no IPv4",
+            &Pkt { payload: vec![0x60; 40], ..Pkt::raw(1, POD, PEER) }.payload(bad_quote()),
+        )
+        .rules(rules())
+        .before([session()])
+        .drops(IcmpErrorMalformed),
         Row::int_in("with its last hop", &Pkt::error(UNREACHABLE, POD, PEER, delivered()).ttl(1))
             .rules(rules())
             .before([session()])
@@ -220,7 +238,10 @@ fn hairpinned() -> Vec<Row> {
         Row::int_in("the client's error about the answer", &Pkt::error(UNREACHABLE, POD, EIP, at_client()))
             .rules(rules())
             .before([session()])
-            .redirects(&Pkt::error(UNREACHABLE, EIP, POD2, Pkt::tcp("A", (POD2, 8080), (EIP, 50000))).hop(), IcmpErrorOut),
+            .redirects(
+                &Pkt::error(UNREACHABLE, EIP, POD2, Pkt::tcp("A", (POD2, 8080), (EIP, 50000))).hop(),
+                IcmpErrorOut,
+            ),
         Row::int_in("with its last hop", &Pkt::error(UNREACHABLE, POD2, EIP, at_server()).ttl(1))
             .rules(rules())
             .before([session()])
@@ -228,9 +249,12 @@ fn hairpinned() -> Vec<Row> {
         Row::int_in("between two floating IPs", &Pkt::error(UNREACHABLE, POD2, EIP, Pkt::udp((EIP, 1), (POD2, 2))))
             .rules(both())
             .redirects(&Pkt::error(UNREACHABLE, EIP2, POD, Pkt::udp((POD, 1), (EIP2, 2))).hop(), IcmpErrorOut),
-        Row::int_in("to an EIP, about nothing known: the stack discards it", &Pkt::error(UNREACHABLE, POD2, EIP, at_server()))
-            .rules(rules())
-            .passes(PassInternal),
+        Row::int_in(
+            "to an EIP, about nothing known: the stack discards it",
+            &Pkt::error(UNREACHABLE, POD2, EIP, at_server()),
+        )
+        .rules(rules())
+        .passes(PassInternal),
     ]
 }
 
@@ -251,7 +275,8 @@ fn own() -> Vec<Row> {
         Row::ext_out("quoting IP options", &own(TOO_BIG, Pkt::udp((PEER, 1), (POD2, 2)).options()))
             .rules(rules())
             .becomes(&Pkt::error(TOO_BIG, EIP2, PEER, Pkt::udp((PEER, 1), (EIP2, 2)).options())),
-        Row::ext_out("about a packet that was not translated", &own(UNREACHABLE, Pkt::udp((PEER, 1), (EXT_ADDR, 2)))).rules(rules()),
+        Row::ext_out("about a packet that was not translated", &own(UNREACHABLE, Pkt::udp((PEER, 1), (EXT_ADDR, 2))))
+            .rules(rules()),
         Row::ext_out("a forwarded error was judged where it came in", &expired())
             .rules(rules())
             .before([session()])

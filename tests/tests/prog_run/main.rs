@@ -3,6 +3,7 @@
 //! Each row of a table says what is in the maps and on the wire before, and everything that must be there afterwards:
 //! verdict, every byte of the frame, every session, every counter. `coverage` holds the tables to the whole ABI.
 #![allow(missing_docs, reason = "a test binary documents nothing")]
+#![expect(clippy::unwrap_used, reason = "a test says what failed by panicking")]
 
 mod concurrency;
 mod coverage;

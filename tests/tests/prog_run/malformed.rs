@@ -67,8 +67,14 @@ pub(crate) fn rows() -> Vec<Row> {
     rows.extend(transport.concat().into_iter().map(|row| row.drops(TruncatedL4)));
     let dccp = Pkt::raw(33, POD, PEER).payload(*b"tiny");
     rows.extend([
-        Row::int_in("a protocol whose checksum to update is cut off", &dccp).rules(rules()).drops(RewriteFailed).any_frame(),
-        Row::ext_in("the same from outside", &dccp.with((PEER, 0), (EIP, 0))).rules(rules()).drops(RewriteFailed).any_frame(),
+        Row::int_in("a protocol whose checksum to update is cut off", &dccp)
+            .rules(rules())
+            .drops(RewriteFailed)
+            .any_frame(),
+        Row::ext_in("the same from outside", &dccp.with((PEER, 0), (EIP, 0)))
+            .rules(rules())
+            .drops(RewriteFailed)
+            .any_frame(),
         Row::int_in("Ethernet padding behind the packet", &udp.clone().payload(*b"x"))
             .rules(rules())
             .redirects(&udp.clone().payload(*b"x").with(SHOWN, WEB).hop(), FipOut)
@@ -101,7 +107,9 @@ fn broken_packets_are_dropped_with_a_reason() {
 fn no_truncation_of_any_packet_is_sent_on_as_garbage() {
     let mut rig = Rig::new(Rig::SMALL);
     rig.set_config(&Rig::config());
-    rig.set_rules(&RuleSet::none().snat([10, 0, 0, 0], 8, &[EIP]).dnat(TCP, (EIP, 80), CLIENT).stateful_fip(EIP, [10, 0, 0, 9]));
+    rig.set_rules(
+        &RuleSet::none().snat([10, 0, 0, 0], 8, &[EIP]).dnat(TCP, (EIP, 80), CLIENT).stateful_fip(EIP, [10, 0, 0, 9]),
+    );
     let now = Rig::now();
     rig.set_sessions(&[Flow::snat(TCP, CLIENT, SHOWN, WEB), Flow::snat(UDP, CLIENT, SHOWN, WEB)], now);
     let error = Pkt::error((3, 4), PEER, EIP, Pkt::tcp("A", SHOWN, WEB).options());

@@ -4,9 +4,7 @@ use natgw_common::abi::{
     Counter::{DnatIn, FipIn, FipOut, PassKernelAnswers, SnatOut},
     SessionStat::Created,
 };
-use natgw_tests::prog_run::{
-    EIP, EXT_MTU, End, Flow, INT_MTU, NEIGHBOUR, PEER, POD, Pkt, Row, RuleSet, check_all,
-};
+use natgw_tests::prog_run::{EIP, EXT_MTU, End, Flow, INT_MTU, NEIGHBOUR, PEER, POD, Pkt, Row, RuleSet, check_all};
 
 use crate::support::UDP;
 
@@ -51,11 +49,14 @@ fn outward() -> Vec<Row> {
             .passes(PassKernelAnswers)
             .stat(Created)
             .after([session()]),
-        Row::int_in("a new flow that begins too big must not leave with a private source", &huge.clone().may_fragment())
-            .rules(snat())
-            .hands_over(&huge.clone().may_fragment().with(SHOWN, DNS), SnatOut)
-            .stat(Created)
-            .after([session()]),
+        Row::int_in(
+            "a new flow that begins too big must not leave with a private source",
+            &huge.clone().may_fragment(),
+        )
+        .rules(snat())
+        .hands_over(&huge.clone().may_fragment().with(SHOWN, DNS), SnatOut)
+        .stat(Created)
+        .after([session()]),
         Row::int_in("the same to a host whose hardware address is not known", &unknown.clone().may_fragment())
             .rules(snat())
             .hands_over(&unknown.may_fragment().with(SHOWN, (NEIGHBOUR, 53)), SnatOut)
@@ -69,9 +70,12 @@ fn outward() -> Vec<Row> {
         Row::int_in("a floating IP, too big, may be fragmented", &big.clone().may_fragment())
             .rules(fip())
             .hands_over(&big.may_fragment().with(SHOWN, DNS), FipOut),
-        Row::int_in("a floating IP, far too big: it must not leave with a private source", &huge.clone().may_fragment())
-            .rules(fip())
-            .hands_over(&huge.may_fragment().with(SHOWN, DNS), FipOut),
+        Row::int_in(
+            "a floating IP, far too big: it must not leave with a private source",
+            &huge.clone().may_fragment(),
+        )
+        .rules(fip())
+        .hands_over(&huge.may_fragment().with(SHOWN, DNS), FipOut),
     ]
 }
 
@@ -79,9 +83,7 @@ fn inward() -> Vec<Row> {
     let (fits, big) = (Pkt::udp(DNS, SHOWN).ip_len(INT_MTU), Pkt::udp(DNS, SHOWN).ip_len(INT_MTU + 1));
     let mapped = || RuleSet::none().dnat(UDP, SHOWN, CLIENT);
     vec![
-        Row::ext_in("in, as big as the MTU", &fits)
-            .rules(fip())
-            .redirects(&fits.with(DNS, CLIENT).hop(), FipIn),
+        Row::ext_in("in, as big as the MTU", &fits).rules(fip()).redirects(&fits.with(DNS, CLIENT).hop(), FipIn),
         Row::ext_in("in, too big, DF: the kernel tells the peer, `natgw_ext_out` mends what it says", &big)
             .rules(fip())
             .hands_over(&big.clone().with(DNS, CLIENT), FipIn),

@@ -1,7 +1,9 @@
 //! What natgw does not touch.
 
 use natgw_common::abi::Counter::{PassExternal, PassInternal};
-use natgw_tests::prog_run::{EIP, EIP2, EXT_ADDR, INT_ADDR, NOWHERE, PEER, PEER_MAC, POD, Pkt, Program, Row, RuleSet, check_all};
+use natgw_tests::prog_run::{
+    EIP, EIP2, EXT_ADDR, INT_ADDR, NOWHERE, PEER, PEER_MAC, POD, Pkt, Program, Row, RuleSet, check_all,
+};
 
 fn rules() -> RuleSet {
     RuleSet::none().fip(EIP, POD).eip(EIP2)
@@ -39,9 +41,15 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::int_in("no rules at all: plain forwarding", &out).passes(PassInternal),
         Row::int_in("GRE without a rule", &Pkt::raw(47, POD, PEER)).passes(PassInternal),
         Row::int_in("to the gateway itself", &Pkt::echo(8, POD, INT_ADDR, 1)).rules(rules()).passes(PassInternal),
-        Row::ext_in("a ping of the gateway itself", &Pkt::echo(8, PEER, EXT_ADDR, 1)).rules(rules()).passes(PassExternal),
-        Row::ext_in("a ping of an EIP without a rule", &Pkt::echo(8, PEER, EIP2, 1)).rules(rules()).passes(PassExternal),
-        Row::ext_in("TCP to an EIP without a rule", &Pkt::tcp("S", (PEER, 1), (EIP2, 2))).rules(rules()).passes(PassExternal),
+        Row::ext_in("a ping of the gateway itself", &Pkt::echo(8, PEER, EXT_ADDR, 1))
+            .rules(rules())
+            .passes(PassExternal),
+        Row::ext_in("a ping of an EIP without a rule", &Pkt::echo(8, PEER, EIP2, 1))
+            .rules(rules())
+            .passes(PassExternal),
+        Row::ext_in("TCP to an EIP without a rule", &Pkt::tcp("S", (PEER, 1), (EIP2, 2)))
+            .rules(rules())
+            .passes(PassExternal),
         Row::ext_in("GRE to an EIP without a rule", &Pkt::raw(47, PEER, EIP2)).rules(rules()).passes(PassExternal),
         Row::ext_in("a packet for the VPC that asks for no translation", &Pkt::udp((PEER, 1), (POD, 2)))
             .rules(rules())

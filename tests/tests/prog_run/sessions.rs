@@ -107,7 +107,9 @@ fn tables() -> Vec<Row> {
             .redirects(&Pkt::udp((EIP, 10003), (PEER2, 9)).hop(), SnatOut),
         Row::int_in("a full index takes the claim back", &syn)
             .rules(rules())
-            .before([crowd(Rig::SMALL - 1), vec![Flow::snat(UDP, (POD2, 1), (EIP, 1), (PEER2, 1)).only_index()]].concat())
+            .before(
+                [crowd(Rig::SMALL - 1), vec![Flow::snat(UDP, (POD2, 1), (EIP, 1), (PEER2, 1)).only_index()]].concat(),
+            )
             .drops(TableFull)
             .stat(RefusedTableFull),
         Row::int_in("a full table: an expired session of the same tuple makes room", &syn)
@@ -124,8 +126,7 @@ fn tables() -> Vec<Row> {
 fn expiry() -> Vec<Row> {
     let (udp, ping) = (Flow::snat(UDP, CLIENT, SHOWN, (PEER, 53)), Flow::snat(ICMP, (POD, 7), (EIP, 7), (PEER, 0)));
     let gre = Flow::snat(GRE, (POD, 0), (EIP, 0), (PEER, 0));
-    let (udp_in, ping_in, gre_in) =
-        (Pkt::udp((PEER, 53), SHOWN), Pkt::echo(0, PEER, EIP, 7), Pkt::raw(GRE, PEER, EIP));
+    let (udp_in, ping_in, gre_in) = (Pkt::udp((PEER, 53), SHOWN), Pkt::echo(0, PEER, EIP, 7), Pkt::raw(GRE, PEER, EIP));
     let tcp_in = Pkt::tcp("A", WEB, SHOWN);
     let cases = [
         ("UDP", udp, udp_in.clone(), udp_in.with((PEER, 53), CLIENT), 10),

@@ -10,8 +10,8 @@ use natgw_common::{
     tcp_state::TcpState::{Established, OpeningInternal, Reset},
 };
 use natgw_tests::prog_run::{
-    Age, EIP, EIP2, EIP3, ELSEWHERE, FAR_POD, Flow, L4, NEIGHBOUR, PEER, POD, POD2, Pkt, Program, Rig, Row, RuleSet,
-    Input, check_all,
+    Age, EIP, EIP2, EIP3, ELSEWHERE, FAR_POD, Flow, Input, L4, NEIGHBOUR, PEER, POD, POD2, Pkt, Program, Rig, Row,
+    RuleSet, check_all,
 };
 
 use crate::support::{GRE, ICMP, TCP, UDP};
@@ -203,8 +203,11 @@ fn choice() -> Vec<Row> {
         unmatched_drop(Row::int_in("--unmatched drop: no rule", &Pkt::tcp("S", CLIENT, WEB))).drops(Unmatched),
         unmatched_drop(Row::int_in("--unmatched drop: a fragment", &Pkt::udp(CLIENT, DNS).fragment(0, true)))
             .drops(Unmatched),
-        unmatched_drop(Row::int_in("--unmatched drop concerns only what leaves outside", &Pkt::udp(CLIENT, (FAR_POD, 1))))
-            .passes(PassInternal),
+        unmatched_drop(Row::int_in(
+            "--unmatched drop concerns only what leaves outside",
+            &Pkt::udp(CLIENT, (FAR_POD, 1)),
+        ))
+        .passes(PassInternal),
         unmatched_drop(Row::int_in("--unmatched drop: a rule matches", &Pkt::udp(CLIENT, DNS)))
             .rules(rules())
             .redirects(&Pkt::udp(SHOWN, DNS).hop(), SnatOut)

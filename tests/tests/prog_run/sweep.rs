@@ -51,10 +51,7 @@ pub(crate) fn rows() -> Vec<Row> {
             .stat(Ended)
             .after([]),
         Row::sweep("the index entry of another session of the same flow stays", ended, &[tcp(1)], 1)
-            .before([
-                tcp(1).without_index(),
-                Flow { ext: (EIP, 81), ..tcp(2) },
-            ])
+            .before([tcp(1).without_index(), Flow { ext: (EIP, 81), ..tcp(2) }])
             .stat(Ended)
             .after([Flow { ext: (EIP, 81), ..tcp(2) }]),
         Row::sweep("one that another CPU is removing is left to it", ended, &[udp(1)], 0)
@@ -66,7 +63,9 @@ pub(crate) fn rows() -> Vec<Row> {
             .verdict(Verdict::Removed(1))
             .stat(Swept)
             .after([]),
-        Row::sweep("before the daemon has configured anything", ended, &[udp(11)], 0).not_configured().before([udp(11)]),
+        Row::sweep("before the daemon has configured anything", ended, &[udp(11)], 0)
+            .not_configured()
+            .before([udp(11)]),
     ]
 }
 

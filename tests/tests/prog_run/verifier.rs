@@ -15,6 +15,9 @@ fn every_program_verifies_within_its_budget() {
         let info = classifier.info().unwrap();
         let verified = info.verified_instruction_count().expect("Linux 5.16 and newer count");
         println!("{name}: {verified} verified instructions, {} bytes translated", info.size_translated().unwrap_or(0));
-        assert!(verified > 0 && verified <= BUDGET, "{name} needs {verified} verified instructions, more than {BUDGET}");
+        assert!(
+            verified > 0 && verified <= BUDGET,
+            "{name} needs {verified} verified instructions, more than {BUDGET}"
+        );
     }
 }
