@@ -105,7 +105,11 @@ impl Daemon {
     /// When it does not come; the message shows the log.
     pub fn wait_line(&self, mark: usize, what: &str, wanted: impl Fn(&LogLine) -> bool) -> LogLine {
         self.logs.wait_from(mark, PATIENCE, wanted).unwrap_or_else(|| {
-            panic!("natgw (pid {}) did not log `{what}` within {PATIENCE:?}; its log:\n{}", self.pid(), self.logs.text())
+            panic!(
+                "natgw (pid {}) did not log `{what}` within {PATIENCE:?}; its log:\n{}",
+                self.pid(),
+                self.logs.text()
+            )
         })
     }
 

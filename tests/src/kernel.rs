@@ -3,6 +3,9 @@
 use crate::Netns;
 
 /// Whether links of `kind` (`vlan`, ...) can be made; when not, says that the calling test is skipped.
+///
+/// # Panics
+/// When it cannot be told.
 #[must_use]
 pub fn has_link_type(kind: &str) -> bool {
     let ns = Netns::new("feature");

@@ -5,6 +5,7 @@
 //! after the test's process, removed by `Drop`, and swept by the next run when a process died before that.
 
 pub mod capture;
+pub mod clock;
 pub mod command;
 pub mod craft;
 pub mod daemon;

@@ -124,8 +124,7 @@ impl Logs {
             if left.is_zero() || state.open == 0 {
                 return None;
             }
-            (state, _) =
-                self.0.grown.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner);
+            (state, _) = self.0.grown.wait_timeout(state, left).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
     }
 }

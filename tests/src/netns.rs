@@ -8,7 +8,7 @@ use std::{
     panic,
     path::{Path, PathBuf},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
@@ -19,7 +19,7 @@ use nix::{
     sys::socket::LinkAddr,
 };
 
-use crate::{command, scratch};
+use crate::{clock, command, scratch};
 
 /// Where `ip netns` keeps its namespaces.
 pub const DIRECTORY: &str = "/run/netns";
@@ -134,20 +134,15 @@ impl Netns {
     /// # Panics
     /// When one does not get there.
     pub fn wait_links(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let waiting = self.run(|| {
-                let addresses = getifaddrs().expect("interfaces can be listed");
-                addresses
-                    .filter(|one| one.flags.contains(InterfaceFlags::IFF_UP))
-                    .filter(|one| !one.flags.contains(InterfaceFlags::IFF_RUNNING))
-                    .map(|one| one.interface_name)
-                    .next()
-            });
-            let Some(name) = waiting else { return };
-            assert!(Instant::now() < deadline, "the link {name} of {} does not come up", self.name);
-            thread::sleep(Duration::from_millis(1));
-        }
+        let down = || {
+            self.run(|| {
+                let mut addresses = getifaddrs().expect("interfaces can be listed");
+                addresses.any(|one| {
+                    one.flags.contains(InterfaceFlags::IFF_UP) && !one.flags.contains(InterfaceFlags::IFF_RUNNING)
+                })
+            })
+        };
+        clock::eventually(&format!("every link of {} is up", self.name), Duration::from_secs(10), || !down());
     }
 
     /// The link-layer address of an interface: what to bind a packet socket to, and the MAC address itself.

@@ -46,7 +46,10 @@ pub fn apply(gw: &Netns, old: &[Rule], rules: &[Rule]) {
         match rule {
             Rule::Eip { address, .. } => {
                 links.push(format!("addr replace {address}/24 dev net1"));
-                line(&mut hairpins, &format!("-o eth0 -m mark --mark 1 -m conntrack --ctorigdst {address} -j SNAT --to {address}"));
+                line(
+                    &mut hairpins,
+                    &format!("-o eth0 -m mark --mark 1 -m conntrack --ctorigdst {address} -j SNAT --to {address}"),
+                );
             }
             Rule::Fip { eip, pod } => {
                 let eip = address(eip);
@@ -87,7 +90,12 @@ pub fn apply(gw: &Netns, old: &[Rule], rules: &[Rule]) {
 fn address_of<'a>(rules: &'a [Rule], wanted: &str) -> &'a str {
     let found = rules.iter().find_map(|rule| match rule {
         Rule::Eip { name, address } if name == wanted => Some(address.as_str()),
-        _ => None,
+        Rule::Eip { .. }
+        | Rule::Fip { .. }
+        | Rule::Dnat { .. }
+        | Rule::Snat { .. }
+        | Rule::Route { .. }
+        | Rule::Raw(_) => None,
     });
     found.unwrap_or_else(|| panic!("no elastic IP `{wanted}` among the rules"))
 }

@@ -200,13 +200,7 @@ impl Packet {
         Ok(())
     }
 
-    fn transport_checksum(
-        &self,
-        rest: &[u8],
-        at: usize,
-        verifiable: bool,
-        depth: Depth,
-    ) -> Result<Checksum, String> {
+    fn transport_checksum(&self, rest: &[u8], at: usize, verifiable: bool, depth: Depth) -> Result<Checksum, String> {
         if !verifiable || rest.len() < at + 2 {
             return Ok(Checksum::Unknown);
         }
@@ -320,7 +314,10 @@ mod tests {
         };
         assert!(message(&inner).is_ok());
         inner[12] ^= 1;
-        assert!(message(&inner).expect_err("broken").contains("IPv4 header checksum"), "the inner IPv4 header is wrong");
+        assert!(
+            message(&inner).expect_err("broken").contains("IPv4 header checksum"),
+            "the inner IPv4 header is wrong"
+        );
         inner[12] ^= 1;
         inner[20] ^= 1;
         let packet = message(&inner).expect("the outer packet is right");

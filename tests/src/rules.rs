@@ -180,9 +180,7 @@ impl Rules {
 
 fn document(age: usize, rule: &Rule) -> String {
     let (kind, name, spec) = match rule {
-        Rule::Eip { name, address } => {
-            ("IptablesEIP", name.clone(), format!("v4ip: {address}\n  natGwDp: {GATEWAY}"))
-        }
+        Rule::Eip { name, address } => ("IptablesEIP", name.clone(), format!("v4ip: {address}\n  natGwDp: {GATEWAY}")),
         Rule::Fip { eip, pod } => {
             ("IptablesFIPRule", format!("fip-{eip}-{pod}"), format!("eip: {eip}\n  internalIp: {pod}"))
         }

@@ -42,12 +42,21 @@ fn is_leftover(name: &str) -> bool {
 
 /// Removes the namespaces, mounts and daemons of test processes that no longer exist.
 fn reap() {
-    for name in names_in(&std::env::temp_dir()).into_iter().filter(|name| is_leftover(name)) {
+    remove_all(is_leftover);
+}
+
+/// Removes the namespaces, mounts and daemons of this process: for a program that is interrupted and drops nothing.
+pub fn remove_own() {
+    remove_all(|name| owner(name) == Some(process::id()));
+}
+
+fn remove_all(wanted: impl Fn(&str) -> bool) {
+    for name in names_in(&std::env::temp_dir()).into_iter().filter(|name| wanted(name)) {
         let dir = std::env::temp_dir().join(name);
         kill_leftover_daemons(&dir);
         remove_dir(&dir);
     }
-    for name in names_in(Path::new(netns::DIRECTORY)).into_iter().filter(|name| is_leftover(name)) {
+    for name in names_in(Path::new(netns::DIRECTORY)).into_iter().filter(|name| wanted(name)) {
         netns::remove(&name);
     }
 }

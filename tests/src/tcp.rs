@@ -15,7 +15,12 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{Netns, payload, probe::StopOnDrop};
+use crate::{
+    Netns,
+    clock::{self, Pacer},
+    payload,
+    probe::StopOnDrop,
+};
 
 /// A connection or a transfer that does nothing for this long has failed.
 const STALL: Duration = Duration::from_secs(15);
@@ -154,7 +159,10 @@ fn receive(stream: &mut TcpStream, from: u64, length: u64) -> io::Result<u64> {
         let want = usize::try_from(end - position).unwrap_or(usize::MAX).min(buffer.len());
         let len = stream.read(&mut buffer[..want])?;
         if len == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("closed after {position} of {end} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                format!("closed after {position} of {end} bytes"),
+            ));
         }
         if payload::is(position, &buffer[..len]) {
             right += len as u64;
@@ -288,11 +296,9 @@ impl Transfer {
     /// # Panics
     /// When they do not come.
     pub fn wait_bytes(&self, more: u64) {
-        let (goal, deadline) = (self.progress.load(Ordering::Relaxed) + more, Instant::now() + STALL);
-        while self.progress.load(Ordering::Relaxed) < goal {
-            assert!(Instant::now() < deadline, "the TCP transfer does not move");
-            thread::sleep(Duration::from_millis(1));
-        }
+        let bytes = || self.progress.load(Ordering::Relaxed);
+        let goal = bytes() + more;
+        clock::eventually("bytes of the TCP transfer", STALL, || bytes() >= goal);
     }
 
     /// Ends the connection in order and reports; every byte sent must have come back.
@@ -316,11 +322,11 @@ impl Transfer {
 }
 
 fn pour(mut stream: TcpStream, stop: &AtomicBool) -> io::Result<u64> {
-    let mut position = 0;
+    let (mut position, mut pacer) = (0, Pacer::new(Duration::from_micros(2500)));
     while !stop.load(Ordering::Relaxed) {
         stream.write_all(payload::at(position, payload::CHUNK))?;
         position += payload::CHUNK as u64;
-        thread::sleep(Duration::from_micros(2500));
+        pacer.wait();
     }
     stream.shutdown(Shutdown::Write)?;
     Ok(position)

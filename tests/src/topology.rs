@@ -318,7 +318,9 @@ impl Topology {
             External::Veth => {
                 crate::command::ip_batch(
                     None,
-                    &[format!("link add net1 index 101 netns {gw} mtu {mtu} type veth peer name port netns {ext} mtu {mtu}")],
+                    &[format!(
+                        "link add net1 index 101 netns {gw} mtu {mtu} type veth peer name port netns {ext} mtu {mtu}"
+                    )],
                 );
                 self.ext.ip(&[port]);
             }
@@ -343,7 +345,9 @@ impl Topology {
             External::VlanInside => {
                 crate::command::ip_batch(
                     None,
-                    &[format!("link add nic index 101 netns {gw} mtu {mtu} type veth peer name trunk netns {ext} mtu {mtu}")],
+                    &[format!(
+                        "link add nic index 101 netns {gw} mtu {mtu} type veth peer name trunk netns {ext} mtu {mtu}"
+                    )],
                 );
                 self.ext.ip(&[
                     "link set trunk up".into(),

@@ -14,8 +14,8 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use super::{LINGER, Pacer, ProbeReport, StopOnDrop, Tally, Total};
-use crate::{Netns, packet};
+use super::{LINGER, ProbeReport, StopOnDrop, Tally, Total};
+use crate::{Netns, clock::Pacer, packet};
 
 const TICK: Duration = Duration::from_millis(20);
 const BUFFER: usize = 8 << 20;

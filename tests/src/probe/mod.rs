@@ -135,21 +135,3 @@ impl Total {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Sends at a fixed rate, without drift.
-#[derive(Debug)]
-struct Pacer {
-    next: Instant,
-    interval: Duration,
-}
-
-impl Pacer {
-    fn new(interval: Duration) -> Self {
-        Self { next: Instant::now(), interval }
-    }
-
-    fn wait(&mut self) {
-        self.next += self.interval;
-        std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
-    }
-}

@@ -14,8 +14,11 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{LINGER, Pacer, ProbeReport, StopOnDrop, Tally, Total};
-use crate::Netns;
+use super::{LINGER, ProbeReport, StopOnDrop, Tally, Total};
+use crate::{
+    Netns,
+    clock::{self, Pacer},
+};
 
 /// How long a blocked receive waits before it looks whether it should end.
 const TICK: Duration = Duration::from_millis(20);
@@ -121,11 +124,8 @@ impl UdpProbe {
     /// # Panics
     /// When they do not come within 20 s.
     pub fn wait_answers(&self, more: u64) {
-        let (goal, deadline) = (self.answered() + more, Instant::now() + crate::daemon::PATIENCE);
-        while self.answered() < goal {
-            assert!(Instant::now() < deadline, "the UDP probe gets no answers");
-            std::thread::sleep(super::MILLISECOND);
-        }
+        let goal = self.answered() + more;
+        clock::eventually("answers to the UDP probe", crate::daemon::PATIENCE, || self.answered() >= goal);
     }
 
     /// Stops sending, waits for what is still under way, and reports.
@@ -152,7 +152,13 @@ fn sequence_of(bytes: &[u8]) -> Option<u64> {
     (bytes == message(sequence)).then_some(sequence)
 }
 
-fn send(socket: &UdpSocket, target: SocketAddrV4, interval: Duration, stop: &AtomicBool, total: &Total) -> (u64, Vec<String>) {
+fn send(
+    socket: &UdpSocket,
+    target: SocketAddrV4,
+    interval: Duration,
+    stop: &AtomicBool,
+    total: &Total,
+) -> (u64, Vec<String>) {
     let (mut pacer, mut sequence, mut errors) = (Pacer::new(interval), 0, Vec::new());
     while !stop.load(Ordering::Relaxed) {
         if let Err(error) = socket.send_to(&message(sequence), target) {
@@ -165,12 +171,7 @@ fn send(socket: &UdpSocket, target: SocketAddrV4, interval: Duration, stop: &Ato
     (sequence, errors)
 }
 
-fn receive(
-    socket: &UdpSocket,
-    target: SocketAddrV4,
-    total: &Total,
-    answered: &AtomicU64,
-) -> Tally {
+fn receive(socket: &UdpSocket, target: SocketAddrV4, total: &Total, answered: &AtomicU64) -> Tally {
     let mut tally = Tally::default();
     let mut buffer = [0; 2048];
     let mut ending: Option<Instant> = None;

@@ -39,8 +39,16 @@ fn assert_good_rules_work(lab: &Lab, said: &[(&str, &str)]) {
 #[test]
 fn wrong_objects_are_named_and_hinder_no_other() {
     let rules = good()
-        .raw(&object("IptablesDnatRule", "no-port", "eip: eip1, externalPort: \"http\", protocol: tcp, internalIp: 10.0.1.2, internalPort: \"80\""))
-        .raw(&object("IptablesDnatRule", "no-protocol", "eip: eip1, externalPort: \"81\", protocol: icmp, internalIp: 10.0.1.2, internalPort: \"80\""))
+        .raw(&object(
+            "IptablesDnatRule",
+            "no-port",
+            "eip: eip1, externalPort: \"http\", protocol: tcp, internalIp: 10.0.1.2, internalPort: \"80\"",
+        ))
+        .raw(&object(
+            "IptablesDnatRule",
+            "no-protocol",
+            "eip: eip1, externalPort: \"81\", protocol: icmp, internalIp: 10.0.1.2, internalPort: \"80\"",
+        ))
         .raw(&object("IptablesFIPRule", "no-eip", "eip: eip9, internalIp: 10.0.1.3"))
         .raw(&object("IptablesSnatRule", "no-cidr", "eip: eip1, internalCIDR: 10.0.1.0/33"))
         .raw(&object("IptablesEIP", "no-address", "v4ip: 203.0.113.300, natGwDp: gw1"))
@@ -64,7 +72,8 @@ fn a_broken_file_hinders_no_other_file_and_its_repair_is_followed() {
     let lab = Lab::new(&good());
     let broken = lab.gateway.manifests().join("broken.yaml");
     let mark = lab.daemon().logs().mark();
-    fs::write(&broken, "apiVersion: kubeovn.io/v1\nkind: IptablesEIP\nmetadata: {name: eip2\nspec: [").expect("writable");
+    fs::write(&broken, "apiVersion: kubeovn.io/v1\nkind: IptablesEIP\nmetadata: {name: eip2\nspec: [")
+        .expect("writable");
     let said = lab.daemon().wait_line(mark, "an error about broken.yaml", |line| line.text.contains("broken.yaml"));
     assert!(said.text.contains("broken.yaml:"), "file and line: {}", said.text);
     assert_good_rules_work(&lab, &[]);
@@ -99,7 +108,11 @@ fn an_upper_case_protocol_a_number_as_port_and_a_bare_source_address_are_right()
         &Rules::new()
             .eip("eip1", EIP1)
             .eip("eip3", EIP3)
-            .raw(&object("IptablesDnatRule", "loud", "eip: eip1, externalPort: 80, protocol: TCP, internalIp: 10.0.1.2, internalPort: 8080"))
+            .raw(&object(
+                "IptablesDnatRule",
+                "loud",
+                "eip: eip1, externalPort: 80, protocol: TCP, internalIp: 10.0.1.2, internalPort: 8080",
+            ))
             .raw(&object("IptablesSnatRule", "bare", "eip: eip3, internalCIDR: 10.0.1.3"))
             .snat("eip1", VPC_CIDR),
     );

@@ -17,10 +17,7 @@ use crate::support::{
 };
 
 fn rules() -> Rules {
-    Rules::new()
-        .eip("eip1", EIP1)
-        .dnat("eip1", Proto::Tcp, 80, CLIENT, 8080)
-        .dnat("eip1", Proto::Udp, 53, CLIENT, 5353)
+    Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Tcp, 80, CLIENT, 8080).dnat("eip1", Proto::Udp, 53, CLIENT, 5353)
 }
 
 #[test]
@@ -91,8 +88,9 @@ fn the_same_outside_port_reaches_one_pod_through_two_eips_at_once() {
 
 #[test]
 fn a_pod_of_another_vpc_subnet_is_reached_by_the_gateways_route() {
-    let lab =
-        Lab::new(&Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Tcp, 80, FAR, 8080).route("10.0.2.0/24", "10.0.1.254"));
+    let lab = Lab::new(
+        &Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Tcp, 80, FAR, 8080).route("10.0.2.0/24", "10.0.1.254"),
+    );
     let server = TcpServer::start(&lab.net.far, 8080);
     tcp::assert_transfers(&lab.net.server, at(EIP1, 80), 100_000);
     assert_eq!(addresses(&server.take_peers()), BTreeSet::from([SERVER]));
@@ -109,9 +107,12 @@ fn removing_the_rule_ends_its_connections_at_once_and_no_other() {
     assert_eq!(exchange(&ends, 100), Ok(()));
     let stays = Transfer::start(&net.server, at(EIP1, 81));
     stays.wait_bytes(100_000);
-    lab.apply(&rules().dnat("eip1", Proto::Tcp, 81, POD2, 8080).snat("eip1", VPC_CIDR).without(|rule| {
-        matches!(rule, Rule::Dnat { port: 53, .. })
-    }));
+    lab.apply(
+        &rules()
+            .dnat("eip1", Proto::Tcp, 81, POD2, 8080)
+            .snat("eip1", VPC_CIDR)
+            .without(|rule| matches!(rule, Rule::Dnat { port: 53, .. })),
+    );
     ends.set_read_timeout(Some(std::time::Duration::from_millis(300))).expect("a UDP socket has a timeout");
     assert!(exchange(&ends, 100).is_err(), "the rule is gone, so are its sessions");
     stays.wait_bytes(100_000);

@@ -91,8 +91,13 @@ fn two_pods_with_floating_ips_talk_to_each_other_by_them() {
 
 #[test]
 fn a_pod_reaches_itself_by_its_own_eip() {
-    let lab =
-        Lab::new(&Rules::new().eip("eip1", EIP1).fip("eip1", CLIENT).eip("eip2", EIP2).dnat("eip2", Proto::Tcp, 80, POD2, 8080));
+    let lab = Lab::new(&Rules::new().eip("eip1", EIP1).fip("eip1", CLIENT).eip("eip2", EIP2).dnat(
+        "eip2",
+        Proto::Tcp,
+        80,
+        POD2,
+        8080,
+    ));
     let net = &lab.net;
     let servers = [TcpServer::start(&net.client, 8080), TcpServer::start(&net.pod2, 8080)];
     tcp::assert_transfers(&net.client, at(EIP1, 8080), 100_000);
@@ -118,7 +123,8 @@ fn two_clients_with_the_same_source_port_are_told_apart() {
     );
     let server = TcpServer::start(&lab.net.pod2, 8080);
     let mut one = tcp::connect_from(&lab.net.client, at(CLIENT, 5000), at(EIP1, 80)).expect("the first connects");
-    let mut two = tcp::connect_from(&lab.net.far, at(natgw_tests::topology::FAR, 5000), at(EIP1, 80)).expect("and the second");
+    let mut two =
+        tcp::connect_from(&lab.net.far, at(natgw_tests::topology::FAR, 5000), at(EIP1, 80)).expect("and the second");
     assert_eq!(tcp::upload(&mut one, 50_000).ok(), Some(50_000));
     assert_eq!(tcp::upload(&mut two, 50_000).ok(), Some(50_000));
     let peers: BTreeSet<_> = server.take_peers().into_iter().collect();

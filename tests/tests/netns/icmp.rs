@@ -125,7 +125,8 @@ fn port_unreachable_comes_back_to_the_vpc_client() {
 
 #[test]
 fn port_unreachable_of_a_pod_goes_out_with_the_eip_in_every_place() {
-    let rules = Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Udp, 53, POD2, 5353).eip("eip2", EIP2).fip("eip2", CLIENT);
+    let rules =
+        Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Udp, 53, POD2, 5353).eip("eip2", EIP2).fip("eip2", CLIENT);
     let lab = lab(&rules);
     let capture = Capture::start(&lab.net.gw);
     for (target, outsider, address) in [
@@ -135,7 +136,10 @@ fn port_unreachable_of_a_pod_goes_out_with_the_eip_in_every_place() {
     ] {
         let error = refusal(outsider, target);
         assert_eq!((error.source, error.destination), (*target.ip(), address));
-        assert_eq!(error.icmp_error(3, 3).map(|inner| (inner.source, inner.destination)), Some((address, *target.ip())));
+        assert_eq!(
+            error.icmp_error(3, 3).map(|inner| (inner.source, inner.destination)),
+            Some((address, *target.ip()))
+        );
     }
     assert_no_private_address_leaves(&capture.stop());
     assert_all_clean(&lab.net);
@@ -260,7 +264,7 @@ fn pings_of_two_pods_with_the_same_identifier_are_told_apart() {
     let probes = [&lab.net.client, &lab.net.pod2]
         .map(|pod| natgw_tests::probe::IcmpProbe::start(pod, SERVER, 4711, natgw_tests::probe::MILLISECOND));
     let capture = Capture::start(&lab.net.server);
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    natgw_tests::clock::pass(std::time::Duration::from_millis(200));
     let ids: BTreeSet<_> = passed(&capture.stop(), "eth0", Way::In).iter().map(Packet::ports).collect();
     for probe in probes {
         probe.stop().assert_lossless("two pings with one identifier");

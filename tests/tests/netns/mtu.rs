@@ -87,10 +87,13 @@ fn an_outsider_learns_of_a_small_internal_mtu_through_a_floating_ip() {
 
 #[test]
 fn an_outsider_learns_of_a_small_internal_mtu_through_port_mappings() {
-    let rules = Rules::new()
-        .eip("eip1", EIP1)
-        .dnat("eip1", Proto::Udp, 7002, CLIENT, 7002)
-        .dnat("eip1", Proto::Tcp, 7001, CLIENT, 7001);
+    let rules = Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Udp, 7002, CLIENT, 7002).dnat(
+        "eip1",
+        Proto::Tcp,
+        7001,
+        CLIENT,
+        7001,
+    );
     outsider_learns(&rules);
 }
 
@@ -123,7 +126,8 @@ fn a_server_learns_of_a_small_internal_mtu_on_the_way_back_to_an_snat_client() {
 
 #[test]
 fn an_outsider_learns_of_a_small_mtu_behind_the_vpc_router_from_the_eip() {
-    let rules = Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Udp, 7002, FAR, 7002).route("10.0.2.0/24", "10.0.1.254");
+    let rules =
+        Rules::new().eip("eip1", EIP1).dnat("eip1", Proto::Udp, 7002, FAR, 7002).route("10.0.2.0/24", "10.0.1.254");
     let lab = Lab::on(Topology::builder().far_mtu(1300).build(), &rules, &[]);
     let _udp = UdpEcho::start(&lab.net.far, 7002);
     let capture = Capture::start(&lab.net.gw);

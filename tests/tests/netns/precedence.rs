@@ -61,8 +61,10 @@ fn one_eip_carries_a_floating_ip_and_snat_and_neither_shadows_the_other() {
     let inside = TcpServer::start(&net.client, 8080);
     // The pod behind SNAT and the pod with the floating IP want the same external tuple, in both orders.
     for (port, snat_first) in [(5000, true), (5001, false)] {
-        let connect_snat = || tcp::connect_from(&net.pod2, at(POD2, port), at(SERVER, 7001)).expect("the SNAT pod connects");
-        let connect_fip = || tcp::connect_from(&net.client, at(CLIENT, port), at(SERVER, 7001)).expect("the FIP pod connects");
+        let connect_snat =
+            || tcp::connect_from(&net.pod2, at(POD2, port), at(SERVER, 7001)).expect("the SNAT pod connects");
+        let connect_fip =
+            || tcp::connect_from(&net.client, at(CLIENT, port), at(SERVER, 7001)).expect("the FIP pod connects");
         let (mut snat, mut fip) = if snat_first {
             let snat = connect_snat();
             (snat, connect_fip())
@@ -84,7 +86,8 @@ fn one_eip_carries_a_floating_ip_and_snat_and_neither_shadows_the_other() {
 
 #[test]
 fn snat_hands_out_no_port_that_a_port_mapping_of_the_eip_owns() {
-    let lab = Lab::new(&Rules::new().eip("eip1", EIP1).snat("eip1", VPC_CIDR).dnat("eip1", Proto::Udp, 5000, POD2, 5353));
+    let lab =
+        Lab::new(&Rules::new().eip("eip1", EIP1).snat("eip1", VPC_CIDR).dnat("eip1", Proto::Udp, 5000, POD2, 5353));
     let net = &lab.net;
     let outside = UdpEcho::start(&net.server, 7002);
     let inside = UdpEcho::start(&net.pod2, 5353);
@@ -170,7 +173,8 @@ fn sessions_keep_their_translation_while_other_rules_come_and_go() {
     };
     let lab = Lab::new(&rules());
     let net = &lab.net;
-    let servers = [(&net.server, 7001), (&net.client, 8080), (&net.pod2, 8080)].map(|(ns, port)| TcpServer::start(ns, port));
+    let servers =
+        [(&net.server, 7001), (&net.client, 8080), (&net.pod2, 8080)].map(|(ns, port)| TcpServer::start(ns, port));
     let _echo = UdpEcho::start(&net.server, 7002);
     let transfers = [
         Transfer::start(&net.client, at(SERVER, 7001)),

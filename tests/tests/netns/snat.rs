@@ -90,7 +90,10 @@ fn ttl_goes_down_by_one_and_tos_id_and_df_stay() {
     assert_udp_flows(&lab.net.client, at(SERVER, 7002), 10);
     let marked: Vec<_> = received(&capture.stop()).into_iter().filter(|packet| packet.payload == b"marked").collect();
     let [packet] = &marked[..] else { panic!("one marked packet must arrive: {marked:?}") };
-    assert_eq!((packet.source, packet.ttl, packet.tos, packet.id, packet.dont_fragment), (EIP1, 36, 0xb9, 0x1234, true));
+    assert_eq!(
+        (packet.source, packet.ttl, packet.tos, packet.id, packet.dont_fragment),
+        (EIP1, 36, 0xb9, 0x1234, true)
+    );
 }
 
 #[test]

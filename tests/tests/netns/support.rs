@@ -9,6 +9,7 @@ use std::{
 use natgw_tests::{
     Netns,
     capture::{Captured, Way, passed},
+    clock,
     packet::Packet,
     payload,
     probe::{IcmpProbe, MILLISECOND, UdpEcho, UdpProbe},
@@ -75,7 +76,7 @@ pub(crate) fn assert_udp_flows(ns: &Netns, target: SocketAddrV4, count: u64) {
 /// 200 pings at 1 kHz, none lost.
 pub(crate) fn assert_pings(ns: &Netns, target: Ipv4Addr, id: u16) {
     let probe = IcmpProbe::start(ns, target, id, MILLISECOND);
-    std::thread::sleep(Duration::from_millis(200));
+    clock::pass(Duration::from_millis(200));
     probe.stop().assert_lossless(&format!("ping from {} to {target}", ns.name()));
 }
 
@@ -91,11 +92,7 @@ pub(crate) fn received(captured: &[Captured]) -> Vec<Packet> {
     passed(captured, "eth0", Way::In)
 }
 
-/// Waits until `condition` holds, at most five seconds, for state that the kernel does not announce.
+/// Waits until `condition` holds, for state that the kernel does not announce.
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(5);
-    while !condition() {
-        assert!(std::time::Instant::now() < deadline, "not within five seconds: {what}");
-        std::thread::sleep(MILLISECOND);
-    }
+    clock::eventually(what, Duration::from_secs(5), condition);
 }

@@ -13,7 +13,9 @@ use natgw_tests::{
     topology::{CLIENT, POD2, SERVER, SERVER2},
 };
 
-use crate::support::{VPC_CIDR, addresses, assert_all_clean, assert_pings, assert_udp_echoes, at, received, udp_addresses};
+use crate::support::{
+    VPC_CIDR, addresses, assert_all_clean, assert_pings, assert_udp_echoes, at, received, udp_addresses,
+};
 
 #[test]
 fn every_rule_works_when_net1_is_a_macvlan() {

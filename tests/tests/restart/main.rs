@@ -2,11 +2,11 @@
 //! modules are the rows of the recovery table.
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
+mod r11_random_kills;
+mod r12_handover;
+mod r13_stale_flows;
 mod r1_killed;
 mod r6_changed_while_down;
 mod r8_bad_objects;
 mod r9_upgrade;
-mod r11_random_kills;
-mod r12_handover;
-mod r13_stale_flows;
 mod traffic;

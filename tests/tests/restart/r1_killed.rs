@@ -91,9 +91,8 @@ fn manifests_that_cannot_be_read_at_start_remove_nothing() {
     std::fs::rename(&away, &dir).expect("the test's directory is writable");
     // It finds the directory by itself and then knows the rules: a removed one is removed.
     let mark = daemon.logs().mark();
-    let complete = |line: &natgw_tests::logs::LogLine| {
-        line.message() == "reconciled" && line.text.contains("\"complete\":true")
-    };
+    let complete =
+        |line: &natgw_tests::logs::LogLine| line.message() == "reconciled" && line.text.contains("\"complete\":true");
     daemon.wait_line(mark, "reconciled and complete", complete);
     lab.replace_daemon(daemon);
     assert_unchanged(&before, &MapDump::read(&lab.gateway, &DAEMONS_MAPS));

@@ -35,7 +35,8 @@ fn r8_bad_objects_among_many_are_named_and_all_others_are_programmed() {
     lab.replace_daemon(daemon);
     assert_eq!(MapDump::rules(&lab.gateway), good, "after a restart");
     let said = lab.daemon().logs().text();
-    for (name, why) in [("IptablesDnatRule/malformed", "70000"), ("IptablesDnatRule/conflicting", "dnat-eip3-tcp-1007")] {
+    for (name, why) in [("IptablesDnatRule/malformed", "70000"), ("IptablesDnatRule/conflicting", "dnat-eip3-tcp-1007")]
+    {
         assert!(said.lines().any(|line| line.contains(name) && line.contains(why)), "{name}, {why}: {said}");
     }
     lab.apply(&many());
