@@ -7,7 +7,7 @@ use natgw_common::{
         DropReason::{FlowConflict, Fragment, NoSession},
         SessionStat::{Created, Reclaimed},
     },
-    tcp_state::TcpState::{Closed, Established, FinPeer, OpeningPeer, Reset},
+    tcp_state::TcpState::{AnsweredByInternal, Closed, FinPeer, OpeningPeer, Reset},
 };
 use natgw_tests::prog_run::{Age, EIP, EIP2, Flow, L4, PEER, PEER2, POD, POD2, Pkt, Row, RuleSet, check_all};
 
@@ -49,7 +49,7 @@ fn flows() -> Vec<Row> {
         .rules(rules())
         .before([tcp().state(OpeningPeer)])
         .redirects(&Pkt::tcp("SA", DIALLED, CLIENT).hop(), DnatOut)
-        .after([tcp().state(Established)]),
+        .after([tcp().state(AnsweredByInternal)]),
         Row::ext_in("established, in", &Pkt::tcp("AP", CLIENT, DIALLED))
             .rules(rules())
             .before([tcp()])

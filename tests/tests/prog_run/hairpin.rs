@@ -7,7 +7,7 @@ use natgw_common::{
         DropReason::{Fragment, HairpinTtl, NoSession},
         SessionStat::Created,
     },
-    tcp_state::TcpState::{Established, OpeningInternal},
+    tcp_state::TcpState::{AnsweredByPeer, OpeningInternal},
 };
 use natgw_tests::prog_run::{EIP, EIP2, EIP3, End, Flow, POD, POD2, Pkt, Row, RuleSet, check_all};
 
@@ -45,7 +45,7 @@ fn to_port_mappings() -> Vec<Row> {
             .rules(mapped())
             .before([session().state(OpeningInternal)])
             .redirects(&Pkt::tcp("SA", DIALLED, CLIENT).hop(), HairpinIn)
-            .after([session().state(Established)]),
+            .after([session().state(AnsweredByPeer)]),
         Row::int_in("a client with a floating IP is seen as that", &syn)
             .rules(own())
             .redirects(&Pkt::tcp("S", (EIP2, 40000), SERVER).hop(), HairpinOut)

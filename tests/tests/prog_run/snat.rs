@@ -7,7 +7,7 @@ use natgw_common::{
         DropReason::{Fragment, NoSession, Unmatched},
         SessionStat::Created,
     },
-    tcp_state::TcpState::{Established, OpeningInternal, Reset},
+    tcp_state::TcpState::{AnsweredByPeer, OpeningInternal, Reset},
 };
 use natgw_tests::prog_run::{
     Age, EIP, EIP2, EIP3, ELSEWHERE, FAR_POD, Flow, Input, L4, NEIGHBOUR, PEER, POD, POD2, Pkt, Program, Rig, Row,
@@ -48,12 +48,12 @@ fn tcp_flows() -> Vec<Row> {
             .rules(rules())
             .before([tcp().state(OpeningInternal)])
             .redirects(&Pkt::tcp("SA", WEB, CLIENT).hop(), SnatIn)
-            .after([tcp().state(Established)]),
+            .after([tcp().state(AnsweredByPeer)]),
         Row::ext_in("a simultaneous open", &Pkt::tcp("S", WEB, SHOWN))
             .rules(rules())
             .before([tcp().state(OpeningInternal)])
             .redirects(&Pkt::tcp("S", WEB, CLIENT).hop(), SnatIn)
-            .after([tcp().state(Established)]),
+            .after([tcp().state(AnsweredByPeer)]),
         Row::int_in("established, out", &Pkt::tcp("AP", CLIENT, WEB))
             .rules(rules())
             .before([tcp()])
