@@ -43,6 +43,10 @@ pub enum TcpState {
     Closed = 6,
     /// An RST was seen. It may have been forged, so it only shortens the idle time.
     Reset = 7,
+    /// The internal host began and the peer has answered; a flood of SYNs alone leaves nothing that lives for hours.
+    AnsweredByPeer = 8,
+    /// The peer began and the internal host has answered.
+    AnsweredByInternal = 9,
 }
 
 impl TcpState {
@@ -68,6 +72,8 @@ impl TcpState {
             5 => Some(Self::FinPeer),
             6 => Some(Self::Closed),
             7 => Some(Self::Reset),
+            8 => Some(Self::AnsweredByPeer),
+            9 => Some(Self::AnsweredByInternal),
             _ => None,
         }
     }
@@ -83,6 +89,8 @@ impl TcpState {
             Self::FinPeer => "fin-peer",
             Self::Closed => "closed",
             Self::Reset => "reset",
+            Self::AnsweredByPeer => "answered-by-peer",
+            Self::AnsweredByInternal => "answered-by-internal",
         }
     }
 
@@ -102,7 +110,7 @@ impl TcpState {
                 // The other end answers; its own SYN is a simultaneous open (RFC 5382 REQ-2).
                 TcpEvent::Syn | TcpEvent::Data => match sender {
                     Sender::Internal => self,
-                    Sender::Peer => Self::Established,
+                    Sender::Peer => Self::AnsweredByPeer,
                 },
             },
             Self::OpeningPeer => match event {
@@ -112,8 +120,27 @@ impl TcpState {
                 },
                 TcpEvent::Fin => Self::fin(sender),
                 TcpEvent::Syn | TcpEvent::Data => match sender {
+                    Sender::Internal => Self::AnsweredByInternal,
+                    Sender::Peer => self,
+                },
+            },
+            // Established only when the one who began is heard again: its address is not forged, or the forger works.
+            Self::AnsweredByPeer => match event {
+                TcpEvent::Rst => Self::Reset,
+                TcpEvent::Fin => Self::fin(sender),
+                TcpEvent::Syn => self,
+                TcpEvent::Data => match sender {
                     Sender::Internal => Self::Established,
                     Sender::Peer => self,
+                },
+            },
+            Self::AnsweredByInternal => match event {
+                TcpEvent::Rst => Self::Reset,
+                TcpEvent::Fin => Self::fin(sender),
+                TcpEvent::Syn => self,
+                TcpEvent::Data => match sender {
+                    Sender::Internal => self,
+                    Sender::Peer => Self::Established,
                 },
             },
             // A SYN inside a connection is answered by the end host with a challenge ACK (RFC 5961); it changes nothing.
@@ -182,7 +209,17 @@ mod tests {
         steps.iter().fold(start, |state, &(event, sender)| state.next(event, sender))
     }
 
-    const ALL: [TcpState; 7] = [OpeningInternal, OpeningPeer, Established, FinInternal, FinPeer, Closed, Reset];
+    const ALL: [TcpState; 9] = [
+        OpeningInternal,
+        OpeningPeer,
+        Established,
+        FinInternal,
+        FinPeer,
+        Closed,
+        Reset,
+        AnsweredByPeer,
+        AnsweredByInternal,
+    ];
 
     #[test]
     fn handshake_and_orderly_close_from_either_side() {
@@ -194,7 +231,16 @@ mod tests {
 
     #[test]
     fn simultaneous_open_establishes() {
-        assert_eq!(walk(TcpState::first(Internal), &[(Syn, Peer), (Syn, Internal)]), Established);
+        // SYN, SYN, then each end's SYN-ACK, then the first ACK.
+        let steps = [(Syn, Peer), (Syn, Internal), (Syn, Peer), (Data, Internal)];
+        assert_eq!(walk(TcpState::first(Internal), &steps), Established);
+    }
+
+    #[test]
+    fn a_syn_flood_and_its_answers_never_establish() {
+        let flood = [(Syn, Internal), (Syn, Peer), (Syn, Internal), (Data, Internal)];
+        assert_eq!(walk(TcpState::first(Peer), &flood), AnsweredByInternal);
+        assert_eq!(walk(AnsweredByInternal, &[(Data, Peer)]), Established);
     }
 
     #[test]
@@ -242,6 +288,6 @@ mod tests {
             assert_eq!(TcpState::from_u32(state as u32), Some(state));
         }
         assert_eq!(TcpState::from_u32(0), None);
-        assert_eq!(TcpState::from_u32(8), None);
+        assert_eq!(TcpState::from_u32(10), None);
     }
 }

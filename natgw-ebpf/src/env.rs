@@ -271,6 +271,7 @@ impl Env for Kernel {
             OPENED => Ok(()),
             reason if reason == DropReason::NoPort as u32 => Err(DropReason::NoPort),
             reason if reason == DropReason::TableFull as u32 => Err(DropReason::TableFull),
+            reason if reason == DropReason::UnsupportedProtocol as u32 => Err(DropReason::UnsupportedProtocol),
             _ => Err(DropReason::FlowConflict),
         }
     }

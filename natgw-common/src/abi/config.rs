@@ -54,9 +54,9 @@ pub struct Config {
     pub int_ifindex: u32,
     /// Interface index of the physical side; 0 until it exists.
     pub ext_ifindex: u32,
-    /// Lowest port that SNAT hands out, host order.
+    /// Lowest port that SNAT hands out when a flow cannot keep its own, host order.
     pub port_min: u16,
-    /// Highest port that SNAT hands out, host order, inclusive.
+    /// Highest such port, host order, inclusive.
     pub port_max: u16,
     /// Key of the port hash (RFC 6056): drawn once when the map is created and kept over restarts.
     pub port_secret: u64,

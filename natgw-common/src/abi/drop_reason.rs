@@ -11,7 +11,7 @@ numbered! {
         TruncatedL4 = 1 => "truncated_l4",
         /// A fragment of a flow that needs ports to be translated.
         Fragment = 2 => "fragment",
-        /// A protocol without ports that needs a session of its own and cannot have one.
+        /// A protocol without ports: another internal host already speaks it with this peer behind the same EIP.
         UnsupportedProtocol = 3 => "unsupported_protocol",
         /// A TCP FIN or RST or an ICMP reply of no known session: it cannot begin one, nor leave with a private source.
         NoSession = 4 => "no_session",

@@ -186,7 +186,8 @@ fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
             Claim::Taken => {}
         }
         if !has_ports {
-            break;
+            // One internal host per peer and protocol; there is no port to tell a second one apart by.
+            return Err(refuse(env, DropReason::UnsupportedProtocol));
         }
     }
     // Nothing free among those probed: take over a connection that both of its ends have closed.
@@ -202,10 +203,10 @@ fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
 
 #[inline(always)]
 fn refuse<E: Env>(env: &E, reason: DropReason) -> DropReason {
-    env.count(if matches!(reason, DropReason::NoPort) {
-        SessionStat::RefusedNoPort
-    } else {
+    env.count(if matches!(reason, DropReason::TableFull) {
         SessionStat::RefusedTableFull
+    } else {
+        SessionStat::RefusedNoPort
     });
     reason
 }

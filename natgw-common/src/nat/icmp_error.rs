@@ -13,6 +13,10 @@ use crate::{
 pub(super) fn inbound<E: Env>(env: &E, packet: &Packet, inner: Inner) -> E::Verdict {
     let exit = if packet.ip.ttl <= 1 { Exit::Kernel } else { Exit::Internal };
     let quoted = Tuple::of_inner(&inner);
+    // An error goes to the one who sent what it quotes (RFC 792); anything else is forged.
+    if quoted.src != packet.ip.dst {
+        return env.pass(Counter::PassExternal);
+    }
     let session = read(env, &quoted.reversed().session_key(inner.ip.proto, reply_to(inner)))
         .map(|(_, fixed)| fixed)
         .filter(|fixed| fixed.origin != Origin::Hairpin as u32);

@@ -19,7 +19,13 @@ pub const fn idle_limit(timeouts: &Timeouts, proto: u8, state: u32) -> u64 {
         proto::ICMP => timeouts.icmp_ns,
         proto::TCP => match TcpState::from_u32(state) {
             Some(TcpState::Established) => timeouts.tcp_established_ns,
-            Some(TcpState::OpeningInternal | TcpState::OpeningPeer) | None => timeouts.tcp_opening_ns,
+            Some(
+                TcpState::OpeningInternal
+                | TcpState::OpeningPeer
+                | TcpState::AnsweredByPeer
+                | TcpState::AnsweredByInternal,
+            )
+            | None => timeouts.tcp_opening_ns,
             Some(TcpState::FinInternal | TcpState::FinPeer | TcpState::Closed) => timeouts.tcp_closing_ns,
             Some(TcpState::Reset) => timeouts.tcp_transitory_ns,
         },

@@ -2,7 +2,17 @@
 
 use super::{Sender::*, TcpEvent::*, TcpState::*, *};
 
-const STATES: [TcpState; 7] = [OpeningInternal, OpeningPeer, Established, FinInternal, FinPeer, Closed, Reset];
+const STATES: [TcpState; 9] = [
+    OpeningInternal,
+    OpeningPeer,
+    Established,
+    FinInternal,
+    FinPeer,
+    Closed,
+    Reset,
+    AnsweredByPeer,
+    AnsweredByInternal,
+];
 const EVENTS: [TcpEvent; 4] = [Syn, Fin, Rst, Data];
 const SENDERS: [Sender; 2] = [Internal, Peer];
 
@@ -17,13 +27,21 @@ const fn opening(sender: Sender) -> TcpState {
     TcpState::first(sender)
 }
 
+const fn answered(by: Sender) -> TcpState {
+    match by {
+        Internal => AnsweredByInternal,
+        Peer => AnsweredByPeer,
+    }
+}
+
 /// What the RFC says, in our names: `V6 INIT` and `V4 INIT` are opening, `V4 + V6 FIN RCV` is closed, `TRANS` is reset.
 fn of_the_rfc(state: TcpState, event: TcpEvent, sender: Sender) -> TcpState {
     match (state, event) {
         (OpeningInternal, Syn) if sender == Peer => Established,
         (OpeningPeer, Syn) if sender == Internal => Established,
-        (Established, Fin) => TcpState::fin(sender),
-        (Established, Rst) => Reset,
+        // The RFC has one state for these and Established.
+        (Established | AnsweredByPeer | AnsweredByInternal, Fin) => TcpState::fin(sender),
+        (Established | AnsweredByPeer | AnsweredByInternal, Rst) => Reset,
         (FinInternal, Fin) if sender == Peer => Closed,
         (FinPeer, Fin) if sender == Internal => Closed,
         (Reset, Syn | Fin | Data) => Established,
@@ -34,8 +52,14 @@ fn of_the_rfc(state: TcpState, event: TcpEvent, sender: Sender) -> TcpState {
 /// Where we differ, and on purpose.
 fn differs_on_purpose(state: TcpState, event: TcpEvent, sender: Sender) -> Option<(&'static str, TcpState)> {
     match (state, event) {
+        (OpeningInternal | OpeningPeer, Syn) if state == opening(other(sender)) => {
+            Some(("an answer alone does not establish: the opener must be heard again", answered(sender)))
+        }
         (OpeningInternal | OpeningPeer, Data) if state == opening(other(sender)) => {
-            Some(("a flow met in its middle is established by its first answer", Established))
+            Some(("a flow met in its middle counts like one that begins", answered(sender)))
+        }
+        (AnsweredByPeer | AnsweredByInternal, Data) if state == answered(other(sender)) => {
+            Some(("the opener is heard again", Established))
         }
         (OpeningInternal | OpeningPeer, Fin) => {
             Some(("its FIN counts though its SYN was missed", TcpState::fin(sender)))
@@ -73,6 +97,8 @@ fn both_directions_are_treated_alike() {
         OpeningPeer => OpeningInternal,
         FinInternal => FinPeer,
         FinPeer => FinInternal,
+        AnsweredByPeer => AnsweredByInternal,
+        AnsweredByInternal => AnsweredByPeer,
         Established | Closed | Reset => state,
     };
     for state in STATES {

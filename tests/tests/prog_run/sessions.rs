@@ -3,7 +3,7 @@
 use natgw_common::{
     abi::{
         Counter::{DnatIn, PassExternal, SnatIn, SnatOut},
-        DropReason::{FlowConflict, NoPort, TableFull},
+        DropReason::{FlowConflict, NoPort, TableFull, UnsupportedProtocol},
         SessionStat::{Created, IndexRepaired, Reclaimed, RefusedNoPort, RefusedTableFull, Reopened},
     },
     tcp_state::TcpState::{Closed, FinInternal, FinPeer, OpeningInternal, OpeningPeer, Reset},
@@ -81,7 +81,7 @@ fn ports() -> Vec<Row> {
         Row::int_in("a second GRE tunnel to one peer has no port to tell it apart", &Pkt::raw(GRE, POD, PEER))
             .rules(rules())
             .before([Flow::snat(GRE, (POD2, 0), (EIP, 0), (PEER, 0))])
-            .drops(NoPort)
+            .drops(UnsupportedProtocol)
             .stat(RefusedNoPort),
     ]
 }

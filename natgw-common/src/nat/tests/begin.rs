@@ -49,7 +49,7 @@ fn an_unknown_protocol_has_one_session_per_peer_and_a_second_pod_is_refused() {
     gateway.table(&[
         (Vpc, raw(GRE, "10.0.0.5 > 8.8.8.8"), "external snat_out 203.0.113.1 > 8.8.8.8"),
         (Outside, raw(GRE, "8.8.8.8 > 203.0.113.1"), "internal snat_in 8.8.8.8 > 10.0.0.5"),
-        (Vpc, raw(GRE, "10.0.0.6 > 8.8.8.8"), "drop no_port"),
+        (Vpc, raw(GRE, "10.0.0.6 > 8.8.8.8"), "drop unsupported_protocol"),
         (Vpc, raw(GRE, "10.0.0.6 > 8.8.4.4"), "external snat_out 203.0.113.1 > 8.8.4.4"),
         (Vpc, raw(50, "10.0.0.6 > 8.8.8.8"), "external snat_out 203.0.113.1 > 8.8.8.8"),
         (Outside, raw(GRE, "9.9.9.9 > 203.0.113.1"), "pass pass_external"),

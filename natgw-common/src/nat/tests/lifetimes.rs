@@ -46,6 +46,8 @@ fn each_protocol_and_state_has_its_limit() {
     for (state, limit) in [
         (OpeningInternal, 2),
         (OpeningPeer, 2),
+        (AnsweredByPeer, 2),
+        (AnsweredByInternal, 2),
         (Established, 1),
         (FinInternal, 3),
         (FinPeer, 3),
@@ -152,7 +154,7 @@ fn a_syn_reopens_a_closed_or_reset_connection_in_place() {
         gateway.table(&[(Vpc, tcp(OUT, SYN), SENT), (Outside, tcp(BACK, SYN | ACK), CAME)]);
         assert_eq!(gateway.stat(SessionStat::Reopened), 1);
         assert_eq!(gateway.stat(SessionStat::Created), 1);
-        assert_eq!(gateway.0.dump()[0].1.state, TcpState::Established as u32);
+        assert_eq!(gateway.0.dump()[0].1.state, TcpState::AnsweredByPeer as u32);
     }
 }
 
