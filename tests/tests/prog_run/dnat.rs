@@ -50,6 +50,15 @@ fn flows() -> Vec<Row> {
         .before([tcp().state(OpeningPeer)])
         .redirects(&Pkt::tcp("SA", DIALLED, CLIENT).hop(), DnatOut)
         .after([tcp().state(AnsweredByInternal)]),
+        Row::ext_in("the ACK of the peer establishes it", &Pkt::tcp("A", CLIENT, DIALLED))
+            .rules(rules())
+            .before([tcp().state(AnsweredByInternal)])
+            .redirects(&Pkt::tcp("A", CLIENT, SERVER).hop(), DnatIn)
+            .after([tcp()]),
+        Row::ext_in("a flood of SYNs does not", &Pkt::tcp("S", CLIENT, DIALLED))
+            .rules(rules())
+            .before([tcp().state(AnsweredByInternal)])
+            .redirects(&Pkt::tcp("S", CLIENT, SERVER).hop(), DnatIn),
         Row::ext_in("established, in", &Pkt::tcp("AP", CLIENT, DIALLED))
             .rules(rules())
             .before([tcp()])

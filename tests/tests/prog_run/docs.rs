@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use natgw_common::abi::{Counter, DropReason, MAPS, SessionStat};
+use natgw_common::{
+    abi::{Counter, DropReason, MAPS, SessionStat},
+    tcp_state::TcpState,
+};
 
 fn document(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
@@ -56,5 +59,15 @@ fn every_map_is_described_with_its_sizes() {
         );
         assert!(text.contains(&row), "docs/map-abi.md lacks the row {row}");
         assert!(text.contains(&format!("\n## {}\n", spec.name)), "docs/map-abi.md has no section {}", spec.name);
+    }
+}
+
+#[test]
+fn every_tcp_state_is_explained_under_its_number() {
+    let text = document("map-abi.md");
+    let states: Vec<_> = (0..32).filter_map(TcpState::from_u32).collect();
+    assert!(!states.is_empty());
+    for state in states {
+        assert!(has_row(&text, state as u32, state.name()), "docs/map-abi.md lacks {} {}", state as u32, state.name());
     }
 }

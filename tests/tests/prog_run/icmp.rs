@@ -101,6 +101,10 @@ fn inward() -> Vec<Row> {
         .rules(snat())
         .before([tcp()])
         .passes(PassExternal),
+        Row::ext_in("to another EIP than the one it quotes: forged", &about_tcp(TOO_BIG).0.between(HOP, EIP2))
+            .rules(snat().eip(EIP2))
+            .before([tcp()])
+            .passes(PassExternal),
         Row::ext_in("a redirect is no error", &Pkt::error((5, 1), HOP, EIP, Pkt::tcp("A", SHOWN, WEB)))
             .rules(snat())
             .before([tcp()])

@@ -54,6 +54,15 @@ fn tcp_flows() -> Vec<Row> {
             .before([tcp().state(OpeningInternal)])
             .redirects(&Pkt::tcp("S", WEB, CLIENT).hop(), SnatIn)
             .after([tcp().state(AnsweredByPeer)]),
+        Row::int_in("the ACK of the pod establishes it", &Pkt::tcp("A", CLIENT, WEB))
+            .rules(rules())
+            .before([tcp().state(AnsweredByPeer)])
+            .redirects(&Pkt::tcp("A", SHOWN, WEB).hop(), SnatOut)
+            .after([tcp()]),
+        Row::ext_in("more data of the peer does not", &Pkt::tcp("A", WEB, SHOWN))
+            .rules(rules())
+            .before([tcp().state(AnsweredByPeer)])
+            .redirects(&Pkt::tcp("A", WEB, CLIENT).hop(), SnatIn),
         Row::int_in("established, out", &Pkt::tcp("AP", CLIENT, WEB))
             .rules(rules())
             .before([tcp()])
