@@ -24,7 +24,7 @@ use crate::{Netns, packet::Packet};
 const TICK: Duration = Duration::from_millis(20);
 const BUFFER: usize = 64 << 20;
 /// `ETH_P_ALL` in network order, as socket(2) wants it for `AF_PACKET`.
-const EVERY_PROTOCOL: i32 = (libc::ETH_P_ALL & 0xff) << 8;
+pub(crate) const EVERY_PROTOCOL: i32 = (libc::ETH_P_ALL & 0xff) << 8;
 
 /// Which way a packet went through its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -80,22 +80,28 @@ impl Gateway {
     /// When the binary cannot be started.
     #[must_use]
     pub fn spawn_binary(&self, binary: &Path, more: &[&str]) -> Daemon {
-        let mut args = vec![
-            "run".to_owned(),
-            "--gateway".to_owned(),
-            GATEWAY.to_owned(),
-            "--manifests".to_owned(),
-            self.manifests().display().to_string(),
-            "--bpffs".to_owned(),
-            self.bpffs().display().to_string(),
-            "--netns".to_owned(),
-            self.netns.display().to_string(),
-            "--log-format".to_owned(),
-            "json".to_owned(),
-        ];
-        args.extend(self.args.iter().cloned());
-        args.extend(more.iter().map(ToString::to_string));
-        Daemon::spawn(binary, &args, self.scratch.dir())
+        let netns = self.netns.display().to_string();
+        let more = [&["--netns", &netns], more].concat();
+        Daemon::spawn(binary, &self.run_args(&more), self.scratch.dir())
+    }
+
+    /// Starts a daemon inside the gateway's namespace, as a container runtime does, and does not wait.
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    #[must_use]
+    pub fn spawn_inside(&self) -> Daemon {
+        // nsenter becomes natgw: the pid stays.
+        let mut args = vec![format!("--net={}", self.netns.display()), natgw_binary().display().to_string()];
+        args.extend(self.run_args(&[]));
+        Daemon::spawn(Path::new("nsenter"), &args, self.scratch.dir())
+    }
+
+    fn run_args(&self, more: &[&str]) -> Vec<String> {
+        let (manifests, bpffs) = (self.manifests().display().to_string(), self.bpffs().display().to_string());
+        let own = ["run", "--gateway", GATEWAY, "--manifests", &manifests, "--bpffs", &bpffs, "--log-format", "json"];
+        let args = own.iter().copied().chain(self.args.iter().map(String::as_str)).chain(more.iter().copied());
+        args.map(str::to_owned).collect()
     }
 
     /// Runs `natgw <args> --gateway .. --bpffs ..` and returns what came of it.

@@ -4,6 +4,7 @@
 //! directory of manifests), starts the real `natgw` binary as a [`Daemon`] and sends packets. Everything is named
 //! after the test's process, removed by `Drop`, and swept by the next run when a process died before that.
 
+pub mod announcements;
 pub mod capture;
 pub mod clock;
 pub mod command;

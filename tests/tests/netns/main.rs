@@ -3,6 +3,7 @@
 //! `NATGW_TEST_DATAPLANE=iptables` runs it against kube-ovn's kind of gateway instead (see `natgw_tests::oracle`).
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
+mod announce;
 mod bad_input;
 mod concurrency;
 mod dnat;

@@ -26,6 +26,17 @@ fn every_rule_works_when_the_kernel_routes_translated_packets() {
 }
 
 #[test]
+fn every_rule_works_when_the_daemon_runs_inside_the_namespace() {
+    let mut lab = Lab::new(&rules());
+    lab.daemon_mut().kill9();
+    let mut daemon = lab.gateway.spawn_inside();
+    let ready = daemon.wait_ready();
+    assert_eq!(ready.number("map_writes"), Some(0), "it adopts what the one outside has left: {}", ready.text);
+    lab.replace_daemon(daemon);
+    check(&lab);
+}
+
+#[test]
 fn every_rule_works_with_clsact_filters() {
     let lab = Lab::on(Topology::new(), &rules(), &["--attach", "clsact"]);
     assert_eq!(lab.daemon().wait_message(0, "ready").field("attach").and_then(|v| v.as_str()), Some("clsact"));

@@ -6,6 +6,7 @@ mod r11_random_kills;
 mod r12_handover;
 mod r13_stale_flows;
 mod r1_killed;
+mod r4_interfaces;
 mod r6_changed_while_down;
 mod r8_bad_objects;
 mod r9_upgrade;

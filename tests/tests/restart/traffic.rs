@@ -99,6 +99,16 @@ impl Traffic {
         self.assert_no_loss();
     }
 
+    /// Ends it after an interruption: packets were lost, but everything flows again and no connection was reset.
+    pub(crate) fn assert_survived(self, net: &Topology) {
+        self.flow();
+        assert_eq!(resets(net), self.resets, "a connection was reset");
+        for (what, transfer) in self.tcp {
+            let report = transfer.stop();
+            assert_eq!(report.failure, None, "{what} after {} bytes", report.bytes);
+        }
+    }
+
     /// Ends it and asserts that nothing was lost, reordered or changed.
     pub(crate) fn assert_no_loss(self) {
         self.flow();
