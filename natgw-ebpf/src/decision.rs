@@ -54,22 +54,15 @@ impl Decision {
     }
 }
 
-/// Notes what to do. `ifindex` is 0 for the kernel's own forwarding.
+/// Notes what to do: [`Kind`] in the high half of `what`, the counter or drop reason in the low one. One call and not
+/// several, because a return costs 5 ns on CPUs that guard them (SRSO).
 #[inline(never)]
-pub(crate) extern "C" fn decide(decision: *mut Decision, kind: u32, number: u32, ifindex: u32) {
+pub(crate) extern "C" fn decide(decision: *mut Decision, what: u32, ifindex: u32, outer: u64, ports: u32) {
     // SAFETY: the one caller is the program that owns the decision on its stack.
     unsafe {
-        (*decision).kind = kind;
-        (*decision).number = number;
+        (*decision).kind = what >> 16;
+        (*decision).number = what & 0xffff;
         (*decision).ifindex = ifindex;
-    }
-}
-
-/// Notes addresses and ports.
-#[inline(never)]
-pub(crate) extern "C" fn decide_tuple(decision: *mut Decision, outer: u64, ports: u32) {
-    // SAFETY: as in `decide`.
-    unsafe {
         (*decision).outer = outer;
         (*decision).ports = ports;
     }
@@ -80,6 +73,12 @@ pub(crate) extern "C" fn decide_tuple(decision: *mut Decision, outer: u64, ports
 pub(crate) extern "C" fn decide_inner(decision: *mut Decision, inner: u64) {
     // SAFETY: as in `decide`.
     unsafe { (*decision).inner = inner };
+}
+
+/// The first argument of [`decide`].
+#[inline(always)]
+pub(crate) const fn what(kind: Kind, number: u32) -> u32 {
+    (kind as u32) << 16 | number
 }
 
 /// Both addresses in one register.

@@ -19,7 +19,7 @@ use natgw_common::{
 
 use crate::{
     cell::Cell,
-    decision::{Decision, Kind, addresses, decide, decide_inner, decide_tuple, ports},
+    decision::{Decision, Kind, addresses, decide, decide_inner, ports, what},
     maps::{CONFIG, COUNTERS, DNAT, DROPS, EIPS, FIP_IN, FIP_OUT, FLOWS, SESSION_STATS, SESSIONS, SNAT},
     skb::Skb,
 };
@@ -112,6 +112,8 @@ extern "C" fn route(skb: *mut __sk_buff, int_ifindex: u32, kind: u32, src: u32, 
     params.__bindgen_anon_3.ipv4_src = src;
     params.__bindgen_anon_4.ipv4_dst = dst;
     params.ifindex = int_ifindex;
+    // The MTU is checked later, for the real way out; with a length given the helper skips its own check.
+    params.__bindgen_anon_1.tot_len = 20;
     // SAFETY: the pointer and the length are those of `params`.
     let found = unsafe { fib_lookup(skb.cast(), &raw mut *params, size_of::<bpf_fib_lookup>() as i32, 0) };
     if FIB_FOUND.contains(&found) { params.ifindex } else { 0 }
@@ -127,7 +129,7 @@ impl FibParams {
         let words = params.as_mut_ptr().cast::<u32>();
         let mut i = 0;
         while i < size_of::<bpf_fib_lookup>() / 4 {
-            // SAFETY: inside the structure, which is 4-aligned and a multiple of 4 long; volatile keeps it a loop.
+            // SAFETY: inside the structure, which is 4-aligned and a multiple of 4 long; volatile keeps it stores.
             unsafe { words.add(i).write_volatile(0) };
             i += 1;
         }
@@ -147,24 +149,24 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn pass(&self, count: Counter) {
-        decide(self.decision, Kind::Pass as u32, count as u32, 0);
+        decide(self.decision, what(Kind::Pass, count as u32), 0, 0, 0);
     }
 
     #[inline(always)]
     fn drop(&self, reason: DropReason) {
-        decide(self.decision, Kind::Drop as u32, reason as u32, 0);
+        decide(self.decision, what(Kind::Drop, reason as u32), 0, 0, 0);
     }
 
     #[inline(always)]
     fn translate(&self, to: Tuple, count: Counter, exit: Exit) {
-        decide(self.decision, Kind::Translate as u32, count as u32, self.ifindex(exit));
-        decide_tuple(self.decision, addresses(to.src, to.dst), ports(to));
+        let what = what(Kind::Translate, count as u32);
+        decide(self.decision, what, self.ifindex(exit), addresses(to.src, to.dst), ports(to));
     }
 
     #[inline(always)]
     fn translate_error(&self, to: ErrorRewrite, count: Counter, exit: Exit) {
-        decide(self.decision, Kind::TranslateError as u32, count as u32, self.ifindex(exit));
-        decide_tuple(self.decision, addresses(to.src, to.dst), ports(to.inner));
+        let what = what(Kind::TranslateError, count as u32);
+        decide(self.decision, what, self.ifindex(exit), addresses(to.src, to.dst), ports(to.inner));
         decide_inner(self.decision, addresses(to.inner.src, to.inner.dst));
     }
 

@@ -94,9 +94,6 @@ impl Skb {
 impl PacketRead for Skb {
     #[inline(always)]
     fn words<const N: usize>(&self, offset: u32) -> Option<[u32; N]> {
-        // Not zeroed first: that would be a call to `memset`, which the verifier cannot follow here.
-        let mut words = core::mem::MaybeUninit::<[u32; N]>::uninit();
-        let start = words.as_mut_ptr().cast::<u32>();
         // One comparison per usual place keeps each access at a constant offset, which every verifier follows.
         let near = if offset == ETH_LEN {
             self.linear(ETH_LEN as usize, N * 4)
@@ -108,17 +105,13 @@ impl PacketRead for Skb {
             None
         };
         if let Some(at) = near {
-            let mut i = 0;
-            while i < N {
-                // SAFETY: `linear` checked N words; alignment as in `store_ip`.
-                unsafe { start.add(i).write(at.add(i).read()) };
-                i += 1;
-            }
-            // SAFETY: all N words are written.
-            return Some(unsafe { words.assume_init() });
+            // SAFETY: `linear` checked N words; alignment as in `store_ip`. Straight into registers: words stored one
+            // by one and read back as a pair stall the CPU.
+            return Some(core::array::from_fn(|i| unsafe { at.add(i).read() }));
         }
+        let mut words = core::mem::MaybeUninit::<[u32; N]>::uninit();
         // SAFETY: the pointer and the length are those of `words`; the helper checks the offset.
-        let result = unsafe { bpf_skb_load_bytes(self.0.cast(), offset, start.cast(), (N * 4) as u32) };
+        let result = unsafe { bpf_skb_load_bytes(self.0.cast(), offset, words.as_mut_ptr().cast(), (N * 4) as u32) };
         // SAFETY: the helper has written all of it.
         if result == 0 { Some(unsafe { words.assume_init() }) } else { None }
     }

@@ -123,9 +123,9 @@ impl Packet {
             proto::TCP => {
                 inner.transport = Transport::Tcp(crate::tcp_state::TcpEvent::Data);
                 (inner.sport, inner.dport) = ports;
-                // Only 8 bytes are promised (RFC 792); the checksum is at 16.
-                if l4 + 20 <= end {
-                    inner.checksum = frame.words::<1>(l4 + 16).map(|[w]| (l4 + 16, half(w, Half::First)));
+                // Only 8 bytes are promised (RFC 792); the checksum is at 16, read with the window before it.
+                if l4 + 18 <= end {
+                    inner.checksum = frame.words::<1>(l4 + 14).map(|[w]| (l4 + 16, half(w, Half::Second)));
                 }
             }
             proto::UDP => {
