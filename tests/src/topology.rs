@@ -273,7 +273,7 @@ impl Topology {
         self.far.ip(&host("10.0.2.2/24", "10.0.2.1"));
         let Builder { internal_mtu, external_mtu, .. } = self.builder;
         self.vpc.ip(&[
-            format!("link add br0 mtu {internal_mtu} type bridge stp_state 0 forward_delay 0"),
+            format!("link add br0 mtu {internal_mtu} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"),
             "link set client master br0 up".into(),
             "link set pod2 master br0 up".into(),
             "link set gw master br0 up".into(),
@@ -288,7 +288,7 @@ impl Topology {
         ]);
         self.gw.ip(&["addr add 10.0.1.1/24 dev eth0".into(), "link set eth0 up".into()]);
         self.ext.ip(&[
-            format!("link add br0 mtu {external_mtu} type bridge stp_state 0 forward_delay 0"),
+            format!("link add br0 mtu {external_mtu} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"),
             "link set server master br0 up".into(),
             "link set router master br0 up".into(),
             "link set br0 up".into(),

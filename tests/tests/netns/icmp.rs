@@ -250,7 +250,7 @@ fn an_eip_that_nothing_maps_answers_pings_and_refuses_ports_itself() {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
         assert_eq!(refusal(asker, at(EIP1, 82)).source, EIP1);
     }
-    assert!(received(&capture.stop()).is_empty(), "the pod hears nothing of it");
+    assert_eq!(received(&capture.stop()), [], "the pod hears nothing of it");
     // From inside as well.
     assert_pings(&net.client, EIP1, 97);
     let error = tcp::connect(&net.client, at(EIP1, 81)).expect_err("nothing maps port 81");

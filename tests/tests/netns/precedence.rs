@@ -211,7 +211,7 @@ fn an_eip_is_added_and_removed_without_its_siblings() {
         let socket = udp_socket(&net.server, 0);
         let _ = socket.send_to(b"gone", at(EIP1, 9));
         assert_pings(&net.server, EIP2, 57);
-        assert!(received(&capture.stop()).is_empty(), "the removed EIP reaches nobody");
+        assert_eq!(received(&capture.stop()), [], "the removed EIP reaches nobody");
         lab.apply(&both);
         assert_pings(&net.server, EIP1, 58);
     }

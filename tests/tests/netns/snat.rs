@@ -126,7 +126,9 @@ fn a_source_sticks_to_one_eip_of_a_pool() {
     let server = TcpServer::start(&lab.net.server, 7001);
     for pod in [&lab.net.client, &lab.net.pod2] {
         for _ in 0..20 {
-            drop(tcp::connect(pod, at(SERVER, 7001)).expect("the pod connects"));
+            // A byte there and back: only then has the server surely noted who connected.
+            let mut stream = tcp::connect(pod, at(SERVER, 7001)).expect("the pod connects");
+            assert_eq!(tcp::upload(&mut stream, 1).ok(), Some(1));
         }
         let seen = addresses(&server.take_peers());
         assert_eq!(seen.len(), 1, "paired pooling (RFC 4787 REQ-2): {seen:?}");
