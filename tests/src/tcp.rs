@@ -1,6 +1,6 @@
 //! TCP transfers whose every byte is compared, against a server that remembers who connected.
 //!
-//! A client's first nine bytes say what it wants: an [`Order`] and a length.
+//! A client's first nine bytes say what it wants: an `Order` and a length.
 
 use std::{
     io::{self, Read, Write},

@@ -77,7 +77,9 @@ impl Reader {
 
     /// Takes one line and says how to show it.
     pub(crate) fn line(&mut self, line: &str) -> Shown {
-        if let Some(count) = parse_header(line) {
+        // Among the output of finished tests a header is something that a test has printed.
+        let printed = self.pending.is_some() && self.part != Part::Running;
+        if let Some(count) = parse_header(line).filter(|_| !printed) {
             self.abandon();
             self.pending = Some(count);
             self.processes += 1;

@@ -100,3 +100,10 @@ fn a_result_behind_unfinished_output_is_found() {
     assert_eq!(parse_header("running 12 tests"), Some(12));
     assert_eq!(parse_header("running natgw on eth0"), None);
 }
+
+#[test]
+fn a_header_that_a_test_has_printed_is_no_process() {
+    let output = "running 2 tests\ntest a ... ok\ntest b ... ok\n\nsuccesses:\n\n---- a stdout ----\nrunning 9 tests\n\n\
+                  successes:\n    a\n    b\n\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
+    assert_eq!(read(output, true).0, counts(2, 0, 0));
+}
