@@ -12,8 +12,11 @@
 //! the other passes the gateway too, in both directions. Outside knows a route to the VPC, so that un-translated
 //! packets are seen and answered rather than lost.
 
+mod builder;
+
 use std::net::Ipv4Addr;
 
+pub use self::builder::{Builder, External, Interfaces, Offload};
 use crate::Netns;
 
 /// The VPC client.
@@ -34,109 +37,6 @@ pub const ROUTER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 100);
 /// The server behind the router.
 pub const SERVER2: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
-
-/// What the gateway's `net1` is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum External {
-    /// One end of a veth pair.
-    Veth,
-    /// A macvlan (bridge mode) on a NIC of the node, as multus makes it.
-    Macvlan,
-    /// A VLAN sub-interface (VID 100) on a NIC of the node; frames on the wire are tagged.
-    Vlan,
-    /// The NIC itself is in the gateway and carries tagged frames; `net1` is its VLAN sub-interface (VID 100).
-    VlanInside,
-}
-
-/// How to build a [`Topology`].
-#[derive(Debug, Clone, Copy)]
-pub struct Builder {
-    external: External,
-    internal_mtu: u32,
-    external_mtu: u32,
-    router_mtu: u32,
-    far_mtu: u32,
-    offload: Offload,
-    interfaces: Interfaces,
-}
-
-/// Whether hosts leave checksums and segmentation to the (virtual) hardware.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offload {
-    /// As veth does by default: packets travel with `CHECKSUM_PARTIAL`, TCP in packets of up to 64 KiB.
-    On,
-    /// Every packet on the wire is complete and every receiver verifies its checksums.
-    Off,
-}
-
-/// Whether the gateway has its interfaces from the beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interfaces {
-    /// Both.
-    Present,
-    /// `net1` is missing until [`Topology::plug_external`].
-    ExternalLate,
-}
-
-impl Builder {
-    /// What `net1` is.
-    #[must_use]
-    pub const fn external(mut self, external: External) -> Self {
-        self.external = external;
-        self
-    }
-
-    /// MTU of the VPC subnet, the gateway's `eth0` included.
-    #[must_use]
-    pub const fn internal_mtu(mut self, mtu: u32) -> Self {
-        self.internal_mtu = mtu;
-        self
-    }
-
-    /// MTU of the external subnet, `net1` included.
-    #[must_use]
-    pub const fn external_mtu(mut self, mtu: u32) -> Self {
-        self.external_mtu = mtu;
-        self
-    }
-
-    /// MTU of the link behind the router.
-    #[must_use]
-    pub const fn router_mtu(mut self, mtu: u32) -> Self {
-        self.router_mtu = mtu;
-        self
-    }
-
-    /// MTU of the other VPC subnet.
-    #[must_use]
-    pub const fn far_mtu(mut self, mtu: u32) -> Self {
-        self.far_mtu = mtu;
-        self
-    }
-
-    /// Checksum and segmentation offload of every host.
-    #[must_use]
-    pub const fn offload(mut self, offload: Offload) -> Self {
-        self.offload = offload;
-        self
-    }
-
-    /// Whether `net1` is there from the beginning.
-    #[must_use]
-    pub const fn interfaces(mut self, interfaces: Interfaces) -> Self {
-        self.interfaces = interfaces;
-        self
-    }
-
-    /// Makes the namespaces, links, addresses and routes.
-    ///
-    /// # Panics
-    /// When the machine refuses.
-    #[must_use]
-    pub fn build(self) -> Topology {
-        Topology::build(self)
-    }
-}
 
 /// The namespaces; all of them vanish when it is dropped.
 #[derive(Debug)]
@@ -172,15 +72,7 @@ impl Topology {
     /// For the variants.
     #[must_use]
     pub const fn builder() -> Builder {
-        Builder {
-            external: External::Veth,
-            internal_mtu: 1500,
-            external_mtu: 1500,
-            router_mtu: 1500,
-            far_mtu: 1500,
-            offload: Offload::On,
-            interfaces: Interfaces::Present,
-        }
+        Builder::DEFAULT
     }
 
     fn build(builder: Builder) -> Self {

@@ -50,6 +50,7 @@ fn main() -> ExitCode {
     signals::clean_up_on_interrupt();
     // The harness panics when the machine refuses something; unwinding removes what was made.
     let played = panic::catch_unwind(AssertUnwindSafe(|| play(&args)));
+    signals::yield_to_interrupt();
     match played {
         Ok(Ok(report)) if report.ok() => ExitCode::SUCCESS,
         Ok(Ok(_)) => ExitCode::FAILURE,

@@ -1,9 +1,15 @@
 //! Ctrl-C removes what the demo has made as well.
 
-use std::thread;
+use std::{
+    panic, process,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use natgw_tests::scratch;
-use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signal::{SigSet, Signal};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Starts a thread that waits for SIGINT or SIGTERM, removes everything of this process, and ends it.
 ///
@@ -18,11 +24,25 @@ pub(crate) fn clean_up_on_interrupt() {
     }
     thread::spawn(move || {
         if let Ok(signal) = wanted.wait() {
+            INTERRUPTED.store(true, Ordering::Relaxed);
+            // What the demo trips over from now on is of no interest.
+            panic::set_hook(Box::new(|_| {}));
             eprintln!("{signal}: removing the network");
             scratch::remove_own();
-            // Then it does what it would have done.
-            let _ = wanted.thread_unblock();
-            let _ = raise(signal);
+            // Not by raising it again: a shell's background job ignores SIGINT.
+            exit(signal);
         }
     });
+}
+
+/// Does not return when a signal is ending the process: it must finish its removal first.
+pub(crate) fn yield_to_interrupt() {
+    while INTERRUPTED.load(Ordering::Relaxed) {
+        thread::park();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what destructors would remove has just been removed")]
+fn exit(signal: Signal) {
+    process::exit(128 + signal as i32);
 }
