@@ -27,6 +27,8 @@ pub(crate) const TOOLS: &[Tool] = &[
         what_for: "dumps of pinned maps",
     },
     Tool { program: "ethtool", packages: &[&["ethtool"]], what_for: "offloads of veth" },
+    Tool { program: "nft", packages: &[&["nftables"]], what_for: "proof that no netfilter hook is there" },
+    Tool { program: "conntrack", packages: &[&["conntrack"]], what_for: "the iptables gateway that tests compare with" },
     Tool { program: "ping", packages: &[&["iputils-ping"]], what_for: "ICMP echo" },
     Tool {
         program: "iptables-legacy-restore",
