@@ -28,7 +28,11 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool { program: "ethtool", packages: &[&["ethtool"]], what_for: "offloads of veth" },
     Tool { program: "nft", packages: &[&["nftables"]], what_for: "proof that no netfilter hook is there" },
-    Tool { program: "conntrack", packages: &[&["conntrack"]], what_for: "the iptables gateway that tests compare with" },
+    Tool {
+        program: "conntrack",
+        packages: &[&["conntrack"]],
+        what_for: "the iptables gateway that tests compare with",
+    },
     Tool { program: "ping", packages: &[&["iputils-ping"]], what_for: "ICMP echo" },
     Tool {
         program: "iptables-legacy-restore",
