@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     check,
+    cluster::source::Watching,
     exit::{self, Exit, Failure},
     logging, runtime, status,
 };
@@ -27,7 +28,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Load or adopt the data plane of a gateway and keep it in step with the manifests
+    /// Load or adopt the data plane of a gateway and keep it in step with the cluster or with manifests
     Run(Box<RunArgs>),
     /// Validate manifests without touching the kernel
     Check(CheckArgs),
@@ -52,9 +53,21 @@ pub struct RunArgs {
     /// Name of the `VpcNatGateway` to be
     #[arg(long, value_name = "NAME", env = "NATGW_GATEWAY")]
     pub gateway: Option<String>,
-    /// Directory of kube-ovn manifests; changes are followed
+    /// Directory of kube-ovn manifests; changes are followed [default: watch the cluster]
     #[arg(long, value_name = "DIR", env = "NATGW_MANIFESTS")]
     pub manifests: Option<PathBuf>,
+    /// Kubeconfig of the cluster [default: the pod's ServiceAccount, else `$KUBECONFIG` or `~/.kube/config`]
+    #[arg(long, value_name = "FILE", env = "NATGW_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", env = "NATGW_CONTEXT")]
+    pub context: Option<String>,
+    /// Which EIPs and rules of the cluster to watch; `labelled` needs kube-ovn's controller [default: all]
+    #[arg(long, env = "NATGW_WATCH")]
+    pub watch: Option<Watching>,
+    /// Also write the status fields that kube-ovn's controller would write; only where there is none
+    #[arg(long, env = "NATGW_OWN_STATUS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub own_status: bool,
     /// Network namespace of the gateway [default: the process's own]
     #[arg(long, value_name = "PATH", env = "NATGW_NETNS")]
     pub netns: Option<PathBuf>,

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     cli::{Attach, LogFormat, Switch, Unmatched},
+    cluster::source::Watching,
     exit::{Exit, Failure},
     net::Prefix,
 };
@@ -46,6 +47,9 @@ pub struct ConfigFile {
     /// Interval of the sweeper of expired sessions.
     #[serde(default, with = "humantime_serde::option")]
     pub sweep: Option<Duration>,
+    /// The cluster that is watched.
+    #[serde(default)]
+    pub cluster: Cluster,
     /// The VPC side.
     #[serde(default)]
     pub internal: Internal,
@@ -61,6 +65,20 @@ pub struct ConfigFile {
     /// The log.
     #[serde(default)]
     pub log: Log,
+}
+
+/// `[cluster]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// As `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// As `--context`.
+    pub context: Option<String>,
+    /// As `--watch`.
+    pub watch: Option<Watching>,
+    /// As `--own-status`.
+    pub own_status: Option<bool>,
 }
 
 /// `[internal]`

@@ -92,6 +92,8 @@ pub enum Reason {
     ShadowedByFip,
     /// A rule's target is itself an elastic IP of this gateway.
     TargetIsEip,
+    /// A gateway names a `Subnet` that does not exist.
+    SubnetMissing,
 }
 
 impl Reason {
@@ -124,6 +126,7 @@ impl Reason {
         Self::HostBitsSet,
         Self::ShadowedByFip,
         Self::TargetIsEip,
+        Self::SubnetMissing,
     ];
 }
 

@@ -54,15 +54,16 @@ impl AddressPlan {
     /// Compares what the interface has with the EIPs it should have.
     ///
     /// `former` are addresses that were EIPs and are none any more; they only count when the kernel cannot mark ours.
-    /// `subnet` is the configured external subnet, for an interface that has no address of its own (noDefaultEIP).
+    /// `subnets` are the configured external subnet and those of the cluster, for an interface that has no address of
+    /// its own (noDefaultEIP) and for EIPs of other subnets.
     #[must_use]
     pub fn new(
         existing: &[KernelAddress],
         desired: &BTreeSet<Ipv4Addr>,
         former: &BTreeSet<Ipv4Addr>,
-        subnet: Option<Prefix>,
+        subnets: &[Prefix],
     ) -> Self {
-        let connected = connected_subnets(existing, subnet);
+        let connected = connected_subnets(existing, subnets);
         let mut by_addr: BTreeMap<Ipv4Addr, Vec<KernelAddress>> = BTreeMap::new();
         for address in existing {
             by_addr.entry(address.addr).or_default().push(*address);
@@ -96,9 +97,10 @@ impl AddressPlan {
 
 /// Subnets the interface is connected to, longest first. Ours count too: they keep their prefix when the foreign
 /// address it was taken from goes away.
-fn connected_subnets(existing: &[KernelAddress], subnet: Option<Prefix>) -> Vec<Prefix> {
+fn connected_subnets(existing: &[KernelAddress], configured: &[Prefix]) -> Vec<Prefix> {
     let known = existing.iter().map(|address| Prefix::containing(address.addr, address.prefix_len));
-    let mut subnets: Vec<Prefix> = known.chain(subnet).filter(|subnet| subnet.prefix_len() < 32).collect();
+    let mut subnets: Vec<Prefix> =
+        known.chain(configured.iter().copied()).filter(|subnet| subnet.prefix_len() < 32).collect();
     subnets.sort_by_key(|subnet| std::cmp::Reverse(subnet.prefix_len()));
     subnets.dedup();
     subnets
@@ -215,7 +217,7 @@ mod tests {
     }
 
     fn plan(existing: &[KernelAddress], desired: &[&str], former: &[&str]) -> AddressPlan {
-        AddressPlan::new(existing, &set(desired), &set(former), None)
+        AddressPlan::new(existing, &set(desired), &set(former), &[])
     }
 
     #[test]
@@ -228,8 +230,8 @@ mod tests {
 
     #[test]
     fn without_any_address_the_configured_subnet_counts() {
-        let subnet = Some("203.0.113.0/24".parse().expect("prefix"));
-        let plan = AddressPlan::new(&[], &set(&["203.0.113.10"]), &set(&[]), subnet);
+        let subnets = ["203.0.113.0/24".parse().expect("prefix")];
+        let plan = AddressPlan::new(&[], &set(&["203.0.113.10"]), &set(&[]), &subnets);
         assert_eq!(plan.add, [(ip("203.0.113.10"), 24)]);
     }
 

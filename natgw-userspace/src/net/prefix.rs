@@ -18,6 +18,9 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// Every address.
+    pub const ANY: Self = Self { network: Ipv4Addr::UNSPECIFIED, len: 0 };
+
     /// The network of `len` bits that contains `addr`; a length over 32 counts as 32.
     #[must_use]
     pub fn containing(addr: Ipv4Addr, len: u8) -> Self {

@@ -38,6 +38,9 @@ pub struct KernelRoute {
     pub ours: bool,
 }
 
+/// Everything.
+pub const DEFAULT: Prefix = Prefix::ANY;
+
 /// What has to change on the internal interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoutePlan {
@@ -130,6 +133,18 @@ impl Netlink {
         self.handle.route().add(message).replace().execute().await.map_err(|error| {
             NetlinkError::new(format!("set route {dest} via {via} (is the next hop in a connected subnet?)"), &error)
         })
+    }
+
+    /// Sets the default route with natgw's mark. The next hop need not lie in a connected subnet: EIPs of another
+    /// external subnet on the same link are reached as well.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the error names the next hop.
+    pub async fn set_default_route(&self, ifindex: u32, via: Ipv4Addr) -> Result<(), NetlinkError> {
+        let mut message = ours(ifindex, DEFAULT, via);
+        message.header.flags.insert(RouteFlags::Onlink);
+        let outcome = self.handle.route().add(message).replace().execute().await;
+        outcome.map_err(|error| NetlinkError::new(format!("set the default route via {via}"), &error))
     }
 
     /// Removes a route of ours. One that is not there is success.

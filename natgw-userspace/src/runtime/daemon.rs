@@ -4,7 +4,11 @@
 //! their address). When an interface is new it is the other way round: rules and programs first, because a live
 //! connection's packet that meets the address without the programs would be reset by the gateway's own stack.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Instant};
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
 
 use natgw_common::abi::ConfigFlags;
 use tokio::{task::block_in_place, time::MissedTickBehavior};
@@ -12,7 +16,7 @@ use tokio::{task::block_in_place, time::MissedTickBehavior};
 use super::{
     Options,
     backoff::Backoff,
-    hold::{hold, is_complete},
+    hold::hold,
     network::{Network, Step},
     reporter::Reporter,
     startup::{Startup, Stop},
@@ -24,14 +28,17 @@ use crate::{
     cli::{Attach, Switch, Unmatched},
     core::{
         desired::DesiredState,
-        index::Index,
+        diagnostic::Diagnostic,
         plan::{EndSessions, MapOp, Plan, plan},
     },
     datapath::{AttachMode, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Side, Sweeper},
     exit::{Exit, Failure},
     net::links::{LinkWatch, NetEvent},
-    source::manifests::ManifestSource,
+    source::{News, Source, SourceOptions},
 };
+
+/// How long a start waits for the cluster before it goes on with what is pinned.
+const FIRST_READING: Duration = Duration::from_secs(2);
 
 /// The result of comparing and writing the rule maps.
 #[derive(Debug, Default)]
@@ -54,13 +61,14 @@ pub(super) struct Daemon<'a> {
     sweeper: Option<Sweeper>,
     network: Network,
     watch: LinkWatch,
-    source: Option<ManifestSource>,
+    source: Option<Source>,
     /// The source's watch failed; it is asked again at the next retry.
     watch_broken: bool,
     reporter: Reporter,
     backoff: Backoff,
     /// What the source said last, and how many objects it had.
     desired: DesiredState,
+    diagnostics: Vec<Diagnostic>,
     pub(super) objects: usize,
     /// Whether the source has been read completely once: only then is anything removed.
     pub(super) complete: bool,
@@ -96,6 +104,7 @@ impl<'a> Daemon<'a> {
             reporter: Reporter::default(),
             backoff: Backoff::default(),
             desired: DesiredState::default(),
+            diagnostics: Vec::new(),
             objects: 0,
             complete: false,
             effective: DesiredState::default(),
@@ -119,9 +128,17 @@ impl<'a> Daemon<'a> {
             // The rules are pinned: the programs need not wait for the source, whose reading may take a while.
             self.pass(Work::INTERFACES, Cause::Network).await;
         }
-        self.pass(Work::EVERYTHING, Cause::Change).await;
-        self.begun = true;
-        self.tell_ready();
+        // Files are read at once. A cluster answers soon or not at all; the interfaces do not wait for it.
+        let mut first = match self.options.source {
+            SourceOptions::Manifests(_) => {
+                self.begin().await;
+                None
+            }
+            SourceOptions::Cluster(..) => {
+                self.open_source().await;
+                Some(tokio::time::Instant::now() + FIRST_READING)
+            }
+        };
         let mut resync =
             tokio::time::interval_at(tokio::time::Instant::now() + self.options.resync, self.options.resync);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -143,15 +160,21 @@ impl<'a> Daemon<'a> {
                     }
                     self.pass(work, Cause::Network).await;
                 }
-                broken = changed(self.source.as_mut().filter(|_| !self.watch_broken)) => {
-                    if let Some(error) = broken {
+                news = changed(self.source.as_mut().filter(|_| !self.watch_broken)) => match news {
+                    News::Broken(error) => {
                         // The retry reads everything and watches again.
                         self.watch_broken = true;
                         self.reporter.problems("source", [error]);
                         self.backoff.failed(tokio::time::Instant::now());
-                    } else {
-                        self.pass(Work::RULES, Cause::Change).await;
                     }
+                    News::Objects if first.take().is_some() => self.begin().await,
+                    News::Objects => self.pass(Work::RULES, Cause::Change).await,
+                    News::Observed => {}
+                    News::Connection => self.tell_connection(),
+                },
+                () = Backoff::wait(first) => {
+                    first = None;
+                    self.begin().await;
                 }
                 () = retry => self.pass(Work::EVERYTHING, Cause::Retry).await,
                 _ = resync.tick() => self.pass(Work::DRIFT, Cause::Drift).await,
@@ -189,7 +212,7 @@ impl<'a> Daemon<'a> {
         let begun = Instant::now();
         let writes_before = self.datapath.maps().writes();
         if work.source {
-            self.read_source();
+            self.read_source().await;
         }
         let mut errors = 0;
         let mut repaired = Vec::new();
@@ -255,39 +278,58 @@ impl<'a> Daemon<'a> {
         let mut errors = self.reporter.problems("address removal", step.errors);
         let step = self.network.ensure_routes(&self.effective, self.complete).await;
         repaired.extend(step.repaired);
-        errors += self.reporter.problems("routes", step.errors);
+        let default = self.network.ensure_default_route(&self.effective).await;
+        repaired.extend(default.repaired);
+        errors += self.reporter.problems("routes", step.errors.into_iter().chain(default.errors));
         // Seen again at every check and every news of the interface; trying more often would not help.
         self.reporter.problems("next hops", step.blocked);
         errors
     }
 
-    fn read_source(&mut self) {
-        self.watch_broken = false;
-        if self.source.is_none() {
-            let (source, error) = match ManifestSource::new(&self.options.manifests) {
-                Ok(source) => (Some(source), None),
-                Err(error) => (None, Some(error.to_string())),
-            };
-            self.source = source;
-            if self.reporter.problems("source", error) > 0 {
-                self.backoff.failed(tokio::time::Instant::now());
+    /// The first pass over everything.
+    async fn begin(&mut self) {
+        self.pass(Work::EVERYTHING, Cause::Change).await;
+        self.begun = true;
+        self.tell_ready();
+    }
+
+    async fn open_source(&mut self) {
+        let (source, error) = match Source::open(&self.options.source, &self.options.gateway).await {
+            Ok(source) => (Some(source), None),
+            Err(error) => (None, Some(error)),
+        };
+        self.source = source;
+        if self.reporter.problems("source", error) > 0 {
+            self.backoff.failed(tokio::time::Instant::now());
+        }
+    }
+
+    async fn read_source(&mut self) {
+        if self.watch_broken || self.source.is_none() {
+            self.watch_broken = false;
+            if self.source.is_none() {
+                self.open_source().await;
             }
         }
         let Some(source) = self.source.as_mut() else { return };
-        let snapshot = block_in_place(|| source.load());
-        let complete = is_complete(snapshot.objects.len(), &snapshot.diagnostics);
-        let index: Index = snapshot.objects.iter().cloned().collect();
-        let (desired, mut diagnostics) = DesiredState::build(&index, &self.options.gateway);
-        snapshot.locate(&mut diagnostics);
-        diagnostics.extend(snapshot.diagnostics);
-        self.reporter.diagnostics(diagnostics);
-        self.objects = index.len();
+        let reading = block_in_place(|| source.read());
+        let (desired, mut diagnostics) = DesiredState::build(source.index(), &self.options.gateway);
+        source.locate(&mut diagnostics);
+        diagnostics.extend(reading.diagnostics);
+        self.objects = source.index().len();
+        self.reporter.diagnostics(diagnostics.clone());
+        self.diagnostics = diagnostics;
         self.desired = desired;
-        let held = (!self.complete && !complete).then(|| {
-            "the manifests are empty or could not be read completely: nothing is removed until they can".to_owned()
-        });
+        let complete = reading.incomplete.is_none();
+        let held = reading.incomplete.filter(|_| !self.complete);
         self.complete |= complete;
         self.reporter.problems("fail static", held);
+    }
+
+    /// Says what is wrong with the connection to the source, or that it is right again.
+    fn tell_connection(&mut self) {
+        let problems = self.source.as_ref().and_then(Source::cluster).map(|cluster| cluster.problems());
+        self.reporter.problems("connection", problems.unwrap_or_default());
     }
 
     /// What should be there now. While incomplete this depends on what is pinned.
@@ -449,10 +491,10 @@ impl<'a> Daemon<'a> {
     }
 }
 
-/// Waits for the source's next change; the error when its watch broke. Never returns without a source.
-async fn changed(source: Option<&mut ManifestSource>) -> Option<String> {
+/// Waits for the source's next news. Never returns without a source.
+async fn changed(source: Option<&mut Source>) -> News {
     match source {
-        Some(source) => source.changed().await.err().map(|error| error.to_string()),
+        Some(source) => source.changed().await,
         None => std::future::pending().await,
     }
 }

@@ -1,30 +1,10 @@
 //! Fail static: what to program while the source has not been read completely yet.
 //!
-//! A daemon that starts and finds a broken or missing manifest does not know which pinned rules that manifest held. Until
-//! one complete read, everything pinned stays and readable objects are only added. A directory without a single object
-//! is no complete read either: it looks just like a volume that is not mounted yet.
+//! A daemon that starts and finds a broken manifest, or no API server, does not know which pinned rules it does not see.
+//! Until one complete read, everything pinned stays and readable objects are only added. What is complete, the source
+//! says.
 
-use crate::core::{
-    desired::DesiredState,
-    diagnostic::{Diagnostic, Reason},
-    plan::Actual,
-};
-
-/// Whether a first read of so many objects, with these diagnostics, has seen everything.
-#[must_use]
-pub(super) fn is_complete(objects: usize, diagnostics: &[Diagnostic]) -> bool {
-    objects > 0
-        && !diagnostics.iter().any(|diagnostic| {
-            matches!(
-                diagnostic.reason,
-                Reason::DirectoryUnavailable
-                    | Reason::ManifestUnreadable
-                    | Reason::ManifestTooLarge
-                    | Reason::ManifestSyntax
-                    | Reason::InvalidObject
-            )
-        })
-}
+use crate::core::{desired::DesiredState, plan::Actual};
 
 /// `desired` with everything that is pinned and that it would remove. Flags are joined: they say which rules of other
 /// kinds an address carries, and those may be in the part that could not be read.
@@ -82,12 +62,6 @@ mod tests {
         let plan = plan(&hold(&desired, &pinned()), &pinned());
         assert_eq!(plan.ops, [MapOp::PutEip(NEW, EipEntry { flags: 0 })]);
         assert!(plan.end.is_empty());
-    }
-
-    #[test]
-    fn an_empty_directory_is_no_complete_reading() {
-        assert!(!is_complete(0, &[]));
-        assert!(is_complete(1, &[]));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
         announce::Announcer,
         links::{LinkInfo, LinkState},
         netlink::{Netlink, NetlinkError},
-        routes::{RoutePlan, subnet_gateway},
+        routes::{DEFAULT, RoutePlan, subnet_gateway},
         sysctl,
     },
 };
@@ -95,6 +95,7 @@ pub(super) struct Network {
     /// What was in place on the present interfaces: if it is missing again, that is a repair.
     had_addresses: BTreeSet<Ipv4Addr>,
     had_routes: BTreeSet<Prefix>,
+    had_default: bool,
     announced: BTreeSet<Ipv4Addr>,
     former: BTreeSet<Ipv4Addr>,
 }
@@ -113,6 +114,7 @@ impl Network {
             marks: release.is_ok_and(|release| kernel_marks_addresses(&release)),
             had_addresses: BTreeSet::new(),
             had_routes: BTreeSet::new(),
+            had_default: false,
             announced: BTreeSet::new(),
             former: BTreeSet::new(),
             ns,
@@ -129,6 +131,7 @@ impl Network {
         let other = interface.update(state);
         if other && interface.side == Side::External {
             self.had_addresses.clear();
+            self.had_default = false;
         }
         if other && interface.side == Side::Internal {
             self.had_routes.clear();
@@ -171,7 +174,10 @@ impl Network {
             }
         };
         self.former.retain(|addr| !eips.contains(addr));
-        let plan = AddressPlan::new(&existing, &eips, &self.former, self.external_subnet);
+        let networks =
+            desired.external_networks.iter().map(|net| Prefix::containing(net.addr().into(), net.prefix_len()));
+        let subnets: Vec<Prefix> = self.external_subnet.into_iter().chain(networks).collect();
+        let plan = AddressPlan::new(&existing, &eips, &self.former, &subnets);
         let mut failed = BTreeSet::new();
         for (addr, prefix_len) in plan.add {
             let there = existing.iter().any(|address| address.addr == addr);
@@ -268,6 +274,33 @@ impl Network {
             }
         }
         self.had_routes = wanted.into_keys().collect();
+        step
+    }
+
+    /// Sets the default route of the external interface if it has none, and follows the subnet's gateway with one of
+    /// ours; a foreign one stays as it is.
+    pub(super) async fn ensure_default_route(&mut self, desired: &DesiredState) -> Step {
+        let mut step = Step::default();
+        let (Some(link), Some(gateway)) = (self.external.link, desired.external_gateway) else { return step };
+        let existing = match self.netlink.routes(link.ifindex).await {
+            Ok(existing) => existing,
+            Err(error) => {
+                step.fail(&error);
+                return step;
+            }
+        };
+        let via = Ipv4Addr::from(gateway);
+        let there = existing.iter().any(|route| route.dest == DEFAULT && (!route.ours || route.gateway == Some(via)));
+        if !there {
+            match self.netlink.set_default_route(link.ifindex, via).await {
+                Ok(()) if self.had_default => {
+                    step.repaired.push(format!("default route via {via} on {}", self.external.name));
+                }
+                Ok(()) => tracing::info!(%via, "default route set"),
+                Err(error) => step.fail(&error),
+            }
+        }
+        self.had_default = step.errors.is_empty();
         step
     }
 }

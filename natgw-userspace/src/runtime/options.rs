@@ -6,9 +6,11 @@ use natgw_common::abi::Timeouts;
 
 use crate::{
     cli::{Attach, DEFAULT_BPFFS, LogFormat, RunArgs, Switch, Unmatched},
+    cluster::ClusterOptions,
     config_file::{self, ConfigFile},
     exit::{Exit, Failure},
     net::Prefix,
+    source::SourceOptions,
 };
 
 /// How often drift is looked for.
@@ -27,8 +29,10 @@ const INTERFACE_NAME_MAX: usize = 15;
 pub struct Options {
     /// Name of the `VpcNatGateway`.
     pub gateway: String,
-    /// Directory of manifests.
-    pub manifests: PathBuf,
+    /// Where the objects come from.
+    pub source: SourceOptions,
+    /// Whether the status fields that kube-ovn's controller would write are natgw's to write.
+    pub own_status: bool,
     /// Network namespace; `None`: the process's own.
     pub netns: Option<PathBuf>,
     /// Interface to the VPC.
@@ -84,7 +88,8 @@ impl Options {
         };
         let options = Self {
             gateway: pick(args.gateway.as_ref(), file.gateway.as_ref()).ok_or_else(|| required("gateway"))?,
-            manifests: pick(args.manifests.as_ref(), file.manifests.as_ref()).ok_or_else(|| required("manifests"))?,
+            source: source(args, file)?,
+            own_status: args.own_status || file.cluster.own_status.unwrap_or(false),
             netns: pick(args.netns.as_ref(), file.netns.as_ref()),
             internal: pick(args.internal_interface.as_ref(), file.internal.interface.as_ref())
                 .unwrap_or_else(|| "eth0".to_owned()),
@@ -145,6 +150,31 @@ impl Options {
     }
 }
 
+/// Manifests where they are named, else the cluster. What is on the command line wins over the file as a whole: a file
+/// with manifests does not contradict `--kubeconfig`.
+fn source(args: &RunArgs, file: &ConfigFile) -> Result<SourceOptions, Failure> {
+    let cluster_asked = args.kubeconfig.is_some() || args.context.is_some();
+    if let (Some(dir), true) = (&args.manifests, cluster_asked) {
+        let message = format!(
+            "--manifests `{}` and a cluster (--kubeconfig, --context) exclude each other; choose one source",
+            dir.display()
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    let manifests = args.manifests.clone().or_else(|| file.manifests.clone().filter(|_| !cluster_asked));
+    Ok(manifests.map_or_else(
+        || {
+            let options = ClusterOptions {
+                kubeconfig: pick(args.kubeconfig.as_ref(), file.cluster.kubeconfig.as_ref()),
+                context: pick(args.context.as_ref(), file.cluster.context.as_ref()),
+            };
+            let watching = pick(args.watch.as_ref(), file.cluster.watch.as_ref()).unwrap_or_default();
+            SourceOptions::Cluster(options, watching)
+        },
+        SourceOptions::Manifests,
+    ))
+}
+
 fn pick<T: Clone>(argument: Option<&T>, file: Option<&T>) -> Option<T> {
     argument.or(file).cloned()
 }
@@ -168,6 +198,7 @@ fn timeouts(file: &config_file::Timeouts) -> Timeouts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::source::Watching;
 
     fn minimal() -> RunArgs {
         RunArgs { gateway: Some("gw".to_owned()), manifests: Some("/m".into()), ..RunArgs::default() }
@@ -214,10 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn without_manifests_the_source_is_the_cluster() {
+        let args = RunArgs { manifests: None, ..minimal() };
+        let cluster = |options| SourceOptions::Cluster(options, Watching::All);
+        assert_eq!(merge(&args, "").expect("valid").source, cluster(ClusterOptions::default()));
+        assert_eq!(merge(&args, "manifests = \"/f\"").expect("valid").source, SourceOptions::Manifests("/f".into()));
+        let args = RunArgs { kubeconfig: Some("/k".into()), ..args };
+        let options = ClusterOptions { kubeconfig: Some("/k".into()), context: Some("c".to_owned()) };
+        let text = "manifests = \"/f\"\n[cluster]\ncontext = \"c\"";
+        assert_eq!(merge(&args, text).expect("valid").source, cluster(options));
+    }
+
+    #[test]
     fn what_is_missing_or_impossible_is_a_usage_error_that_names_it() {
         let cases = [
             (RunArgs::default(), "", "--gateway"),
-            (RunArgs { manifests: None, ..minimal() }, "", "NATGW_MANIFESTS"),
+            (RunArgs { context: Some("dev".to_owned()), ..minimal() }, "", "exclude each other"),
             (RunArgs { internal_interface: Some("net1".to_owned()), ..minimal() }, "", "must differ"),
             (RunArgs { external_interface: Some("a-name-that-is-too-long".to_owned()), ..minimal() }, "", "1 to 15"),
             (minimal(), "[ports]\nmin = 5000\nmax = 4000", "min 5000"),

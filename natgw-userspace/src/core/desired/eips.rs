@@ -1,6 +1,9 @@
 //! Elastic IPs: which ones are this gateway's, and what a rule that names one gets.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use natgw_common::abi::EipEntry;
 
@@ -45,8 +48,12 @@ impl<'a> Eips<'a> {
     /// Fills `state.eips` (without flags).
     pub(super) fn build(index: &'a Index, gateway: &str, state: &mut DesiredState, report: &mut Report) -> Self {
         let mut standing = BTreeMap::new();
+        let in_use = named_by_rules(index);
         for object in by_seniority(index, Kind::IptablesEip) {
             let Spec::IptablesEip(spec) = &object.spec else { continue };
+            if object.deleting && !in_use.contains(object.key.name.as_str()) {
+                continue;
+            }
             standing.insert(object.key.name.as_str(), judge(index, gateway, object, spec, state, report));
         }
         warn_of_twins_elsewhere(index, gateway, state, report);
@@ -76,6 +83,22 @@ impl<'a> Eips<'a> {
         };
         report.error(&rule.key, "spec.eip", problem);
         RuleEip::Unusable
+    }
+}
+
+/// Names of the EIPs that a rule uses.
+fn named_by_rules(index: &Index) -> BTreeSet<&str> {
+    let rules = [Kind::IptablesFipRule, Kind::IptablesDnatRule, Kind::IptablesSnatRule];
+    rules.into_iter().flat_map(|kind| index.of_kind(kind)).filter(|rule| !rule.deleting).filter_map(eip_of).collect()
+}
+
+/// The EIP that a rule names.
+pub(super) fn eip_of(object: &Object) -> Option<&str> {
+    match &object.spec {
+        Spec::IptablesFipRule(spec) => spec.eip.as_deref(),
+        Spec::IptablesDnatRule(spec) => spec.eip.as_deref(),
+        Spec::IptablesSnatRule(spec) => spec.eip.as_deref(),
+        Spec::VpcNatGateway(_) | Spec::IptablesEip(_) | Spec::QosPolicy(_) | Spec::Subnet(_) => None,
     }
 }
 

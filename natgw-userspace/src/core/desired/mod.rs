@@ -10,8 +10,9 @@ mod fields;
 mod fips;
 mod routes;
 mod snat;
+mod subnets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use natgw_common::abi::{DnatKey, DnatTarget, EipEntry, EipFlags, Fip, SnatKey, SnatPool};
 use serde::Serialize;
@@ -41,6 +42,10 @@ pub struct DesiredState {
     pub snat: BTreeMap<SnatKey, SnatPool>,
     /// Routes on the internal interface.
     pub routes: BTreeMap<Ipv4Cidr, NextHop>,
+    /// Networks that the EIPs are from: an EIP gets the prefix length of the one that holds it.
+    pub external_networks: BTreeSet<Ipv4Cidr>,
+    /// Next hop of the default route on the external interface; `None` while nobody says or nothing needs one.
+    pub external_gateway: Option<[u8; 4]>,
     /// Which object an entry comes from, for messages and `natgw rules`.
     pub owners: BTreeMap<Entry, ObjectKey>,
 }
@@ -86,6 +91,7 @@ impl DesiredState {
         snat::build(index, &eips, &mut state, &mut report);
         fips::mark_stateful(&mut state);
         routes::build(index, gateway, &mut state, &mut report);
+        subnets::build(index, gateway, &mut state, &mut report);
         (state, report.finish())
     }
 
@@ -102,9 +108,11 @@ impl DesiredState {
     }
 }
 
-/// The objects of `kind`, the one with precedence first.
+/// The objects of `kind`, the one with precedence first. A rule that waits for its finalizer is as good as gone; an EIP
+/// is not while a rule uses it.
 fn by_seniority(index: &Index, kind: Kind) -> Vec<&Object> {
-    let mut objects: Vec<_> = index.of_kind(kind).collect();
+    let mut objects: Vec<_> =
+        index.of_kind(kind).filter(|object| !object.deleting || kind == Kind::IptablesEip).collect();
     objects.sort_by_key(|object| object.seniority());
     objects
 }

@@ -4,6 +4,7 @@ use super::{
     DesiredState, Entry, NextHop, Reason,
     eips::no_qos,
     fields::{Problem, Report, address, network},
+    subnets,
 };
 use crate::core::{
     index::Index,
@@ -21,16 +22,25 @@ pub(super) fn build(index: &Index, gateway: &str, state: &mut DesiredState, repo
     if let Some(policy) = qos_policy {
         report.warning(&object.key, "spec.qosPolicy", no_qos(policy));
     }
+    let subnet_gateway = subnets::internal_gateway(index, spec);
     for (position, route) in routes.iter().enumerate() {
-        add(object, position, route, state, report);
+        add(object, position, route, subnet_gateway, state, report);
     }
 }
 
-fn add(object: &Object, position: usize, route: &RouteSpec, state: &mut DesiredState, report: &mut Report) {
+fn add(
+    object: &Object,
+    position: usize,
+    route: &RouteSpec,
+    subnet_gateway: NextHop,
+    state: &mut DesiredState,
+    report: &mut Report,
+) {
     let cidr_field = format!("spec.routes[{position}].cidr");
     let hop_field = format!("spec.routes[{position}].nextHopIP");
     let raw = route.cidr.as_deref();
     let destination = report.required(object, &cidr_field, raw, "10.1.0.0/16", network);
+    let next_hop = |raw: &str| if raw == "gateway" { Ok(subnet_gateway) } else { next_hop(raw) };
     let hop = report.required(object, &hop_field, route.next_hop_ip.as_deref(), "`gateway`", next_hop);
     let (Some(raw), Some(destination), Some(hop)) = (raw, destination, hop) else { return };
     let cidr = destination.cidr;
@@ -51,9 +61,6 @@ fn add(object: &Object, position: usize, route: &RouteSpec, state: &mut DesiredS
 }
 
 fn next_hop(raw: &str) -> Result<NextHop, Problem> {
-    if raw == "gateway" {
-        return Ok(NextHop::SubnetGateway);
-    }
     address(raw).map(NextHop::Addr).map_err(|problem| Problem {
         fix: "give an IPv4 address, or `gateway` for the subnet's gateway".to_owned(),
         ..problem

@@ -4,6 +4,7 @@
 //! diagnostic and never a parse error. Unknown fields are skipped here and reported by the source.
 
 mod de;
+mod network;
 mod specs;
 mod timestamp;
 
@@ -11,6 +12,7 @@ use std::fmt;
 
 use serde::{Deserializer, Serialize, Serializer, de::Deserialize as _};
 
+pub use network::{BandwidthLimitRule, QosPolicySpec, SubnetSpec};
 pub use specs::{
     Accepted, IptablesDnatRuleSpec, IptablesEipSpec, IptablesFipRuleSpec, IptablesSnatRuleSpec, RouteSpec,
     VpcNatGatewaySpec,
@@ -33,11 +35,26 @@ pub enum Kind {
     IptablesDnatRule,
     /// Source NAT: a CIDR to an EIP.
     IptablesSnatRule,
+    /// Bandwidth limits: read and reported, not enforced.
+    QosPolicy,
+    /// A network of kube-ovn: prefixes, gateways and what else is in the VPC.
+    Subnet,
 }
 
 impl Kind {
     /// Every kind, in the order in which they depend on each other.
-    pub const ALL: [Self; 5] =
+    pub const ALL: [Self; 7] = [
+        Self::VpcNatGateway,
+        Self::IptablesEip,
+        Self::IptablesFipRule,
+        Self::IptablesDnatRule,
+        Self::IptablesSnatRule,
+        Self::QosPolicy,
+        Self::Subnet,
+    ];
+
+    /// The kinds without which nothing can be said about what a gateway should do.
+    pub const REQUIRED: [Self; 5] =
         [Self::VpcNatGateway, Self::IptablesEip, Self::IptablesFipRule, Self::IptablesDnatRule, Self::IptablesSnatRule];
 
     /// The kind's name in the API.
@@ -49,6 +66,22 @@ impl Kind {
             Self::IptablesFipRule => "IptablesFIPRule",
             Self::IptablesDnatRule => "IptablesDnatRule",
             Self::IptablesSnatRule => "IptablesSnatRule",
+            Self::QosPolicy => "QoSPolicy",
+            Self::Subnet => "Subnet",
+        }
+    }
+
+    /// Its name in URLs and RBAC rules.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::VpcNatGateway => "vpc-nat-gateways",
+            Self::IptablesEip => "iptables-eips",
+            Self::IptablesFipRule => "iptables-fip-rules",
+            Self::IptablesDnatRule => "iptables-dnat-rules",
+            Self::IptablesSnatRule => "iptables-snat-rules",
+            Self::QosPolicy => "qos-policies",
+            Self::Subnet => "subnets",
         }
     }
 
@@ -103,6 +136,8 @@ pub struct Object {
     pub created: Option<Timestamp>,
     /// `metadata.generation`, 0 when absent.
     pub generation: i64,
+    /// Somebody has deleted it and a finalizer still keeps it (`metadata.deletionTimestamp`).
+    pub deleting: bool,
     /// What it asks for.
     pub spec: Spec,
 }
@@ -112,7 +147,7 @@ impl Object {
     #[must_use]
     pub fn new(name: impl Into<String>, spec: impl Into<Spec>) -> Self {
         let spec = spec.into();
-        Self { key: ObjectKey::new(spec.kind(), name), created: None, generation: 0, spec }
+        Self { key: ObjectKey::new(spec.kind(), name), created: None, generation: 0, deleting: false, spec }
     }
 
     /// The same object, created at `created`.
@@ -142,6 +177,10 @@ pub enum Spec {
     IptablesDnatRule(IptablesDnatRuleSpec),
     /// See [`Kind::IptablesSnatRule`].
     IptablesSnatRule(IptablesSnatRuleSpec),
+    /// See [`Kind::QosPolicy`].
+    QosPolicy(QosPolicySpec),
+    /// See [`Kind::Subnet`].
+    Subnet(SubnetSpec),
 }
 
 impl Spec {
@@ -154,6 +193,8 @@ impl Spec {
             Self::IptablesFipRule(_) => Kind::IptablesFipRule,
             Self::IptablesDnatRule(_) => Kind::IptablesDnatRule,
             Self::IptablesSnatRule(_) => Kind::IptablesSnatRule,
+            Self::QosPolicy(_) => Kind::QosPolicy,
+            Self::Subnet(_) => Kind::Subnet,
         }
     }
 
@@ -166,6 +207,8 @@ impl Spec {
             Kind::IptablesFipRule => Self::IptablesFipRule(IptablesFipRuleSpec::default()),
             Kind::IptablesDnatRule => Self::IptablesDnatRule(IptablesDnatRuleSpec::default()),
             Kind::IptablesSnatRule => Self::IptablesSnatRule(IptablesSnatRuleSpec::default()),
+            Kind::QosPolicy => Self::QosPolicy(QosPolicySpec::default()),
+            Kind::Subnet => Self::Subnet(SubnetSpec::default()),
         }
     }
 
@@ -180,6 +223,8 @@ impl Spec {
             Kind::IptablesFipRule => IptablesFipRuleSpec::deserialize(deserializer)?.into(),
             Kind::IptablesDnatRule => IptablesDnatRuleSpec::deserialize(deserializer)?.into(),
             Kind::IptablesSnatRule => IptablesSnatRuleSpec::deserialize(deserializer)?.into(),
+            Kind::QosPolicy => QosPolicySpec::deserialize(deserializer)?.into(),
+            Kind::Subnet => SubnetSpec::deserialize(deserializer)?.into(),
         })
     }
 }
@@ -200,4 +245,6 @@ spec_from! {
     IptablesFipRuleSpec => IptablesFipRule,
     IptablesDnatRuleSpec => IptablesDnatRule,
     IptablesSnatRuleSpec => IptablesSnatRule,
+    QosPolicySpec => QosPolicy,
+    SubnetSpec => Subnet,
 }

@@ -30,8 +30,9 @@ pub struct VpcNatGatewaySpec {
     pub qos_policy: Option<String>,
     /// Concerns the gateway's workload.
     pub namespace: Accepted,
-    /// Concerns the gateway's workload.
-    pub external_subnets: Accepted,
+    /// Subnets of the external interface; only the first counts.
+    #[serde(deserialize_with = "list")]
+    pub external_subnets: Vec<String>,
     /// Concerns the gateway's workload.
     pub replicas: Accepted,
     /// Concerns the gateway's workload.
@@ -86,8 +87,9 @@ pub struct IptablesEipSpec {
     pub qos_policy: Option<String>,
     /// Concerns the controller's address allocation.
     pub mac_address: Accepted,
-    /// Concerns the controller's address allocation.
-    pub external_subnet: Accepted,
+    /// Name of the `Subnet` that the address is from.
+    #[serde(deserialize_with = "text")]
+    pub external_subnet: Option<String>,
     /// Concerns the gateway's workload.
     pub namespace: Accepted,
 }
@@ -141,7 +143,7 @@ pub struct IptablesSnatRuleSpec {
 }
 
 /// A field of any shape that natgw does not use. (`IgnoredAny` would be reported as an unknown field.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Accepted;
 
 impl<'de> Deserialize<'de> for Accepted {

@@ -22,7 +22,7 @@ pub(crate) use directory::ManifestDir;
 
 use self::{places::Places, watch::Watcher};
 use crate::core::{
-    diagnostic::{Diagnostic, Location},
+    diagnostic::{Diagnostic, Location, Reason},
     objects::{Object, ObjectKey},
 };
 
@@ -44,6 +44,26 @@ impl Snapshot {
     #[must_use]
     pub fn location(&self, key: &ObjectKey) -> Option<Location> {
         self.places.get(key).map(Places::start)
+    }
+
+    /// Why this may be less than the directory's author means; `None` when everything could be read. A directory without a
+    /// single object looks just like a volume that is not mounted yet.
+    #[must_use]
+    pub fn incomplete(&self) -> Option<String> {
+        let hides_objects = |diagnostic: &Diagnostic| {
+            matches!(
+                diagnostic.reason,
+                Reason::DirectoryUnavailable
+                    | Reason::ManifestUnreadable
+                    | Reason::ManifestTooLarge
+                    | Reason::ManifestSyntax
+                    | Reason::InvalidObject
+            )
+        };
+        let incomplete = self.objects.is_empty() || self.diagnostics.iter().any(hides_objects);
+        incomplete.then(|| {
+            "the manifests are empty or could not be read completely: nothing is removed until they can".to_owned()
+        })
     }
 
     /// Fills in where the fields that `diagnostics` name are written.

@@ -111,7 +111,8 @@ impl<'a> ObjectReader<'a> {
             Some(Value::Int(generation)) => *generation,
             _ => 0,
         };
-        let object = Object { created: self.created(&key, node), key, generation, spec };
+        let deleting = metadata.is_some_and(|metadata| metadata.get("deletionTimestamp").is_some());
+        let object = Object { created: self.created(&key, node), key, generation, deleting, spec };
         self.parsed.objects.push((object, places));
     }
 

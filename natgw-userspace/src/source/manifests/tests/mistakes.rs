@@ -70,7 +70,7 @@ fn documents_that_are_no_objects() {
     case(
         "apiVersion: kubeovn.io/v1\nkind: 5\n",
         &["error InvalidObject a.yaml:1:1: kind: not set, or not a string (write one of VpcNatGateway, IptablesEIP, \
-           IptablesFIPRule, IptablesDnatRule, IptablesSnatRule)"],
+           IptablesFIPRule, IptablesDnatRule, IptablesSnatRule, QoSPolicy, Subnet)"],
     );
     case(
         "apiVersion: kubeovn.io/v1\nkind: IptablesEIP\nmetadata:\n  name: 5\n",

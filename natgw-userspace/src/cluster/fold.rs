@@ -1,0 +1,144 @@
+//! What the watches have told, folded into an index: pure, so that any order of events can be tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::runtime::watcher::Event;
+use serde_json::Value;
+
+use super::watched::Watched;
+use crate::core::{
+    diagnostic::Diagnostic,
+    index::Index,
+    objects::{Kind, ObjectKey},
+};
+
+/// What the API server holds of an object besides its spec.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observed {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `status`.
+    pub status: Value,
+}
+
+/// Everything told so far.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    index: Index,
+    observed: BTreeMap<ObjectKey, Observed>,
+    malformed: BTreeMap<ObjectKey, Diagnostic>,
+    listed: BTreeSet<Kind>,
+    /// Names seen in the lists that have begun and not ended.
+    listing: BTreeMap<Kind, BTreeSet<String>>,
+}
+
+/// What an event changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Change {
+    /// What somebody asks for, or whether it can be read, or whether everything is known.
+    pub desired: bool,
+    /// What is said of an object.
+    pub observed: bool,
+}
+
+impl Change {
+    /// Adds another change.
+    pub fn add(&mut self, other: Self) {
+        self.desired |= other.desired;
+        self.observed |= other.observed;
+    }
+}
+
+impl Fold {
+    /// Takes in an event of the watch of `kind`.
+    pub(super) fn take(&mut self, kind: Kind, event: Event<Watched>) -> Change {
+        match event {
+            Event::Init => {
+                self.listing.insert(kind, BTreeSet::new());
+                Change::default()
+            }
+            Event::InitApply(watched) => {
+                if let (Some(seen), Some(name)) = (self.listing.get_mut(&kind), &watched.metadata.name) {
+                    seen.insert(name.clone());
+                }
+                self.apply(kind, watched)
+            }
+            Event::InitDone => self.finish_listing(kind),
+            Event::Apply(watched) => self.apply(kind, watched),
+            Event::Delete(watched) => self.delete(&ObjectKey::new(kind, watched.metadata.name.unwrap_or_default())),
+        }
+    }
+
+    fn apply(&mut self, kind: Kind, watched: Watched) -> Change {
+        let read = watched.object(kind);
+        let key = ObjectKey::new(kind, watched.metadata.name.unwrap_or_default());
+        let observed = Observed { uid: watched.metadata.uid.unwrap_or_default(), status: watched.status };
+        let mut change = Change::default();
+        if self.observed.get(&key) != Some(&observed) {
+            change.observed = true;
+            self.observed.insert(key.clone(), observed);
+        }
+        match read {
+            Ok(object) => {
+                change.desired = self.malformed.remove(&key).is_some() || self.index.get(&key) != Some(&object);
+                if change.desired {
+                    self.index.apply(object);
+                }
+            }
+            // What it last said stays in force.
+            Err(mut problem) => {
+                if self.index.get(&key).is_some() {
+                    "write the type that the field has; what the object said before stays in force"
+                        .clone_into(&mut problem.fix);
+                }
+                change.desired = self.malformed.insert(key, (*problem).clone()) != Some(*problem);
+            }
+        }
+        change
+    }
+
+    fn delete(&mut self, key: &ObjectKey) -> Change {
+        let known = self.index.get(key).is_some() || self.malformed.contains_key(key);
+        self.index.delete(key);
+        self.malformed.remove(key);
+        let observed = self.observed.remove(key).is_some();
+        Change { desired: known, observed }
+    }
+
+    /// Whatever a complete list does not name was deleted while nobody watched.
+    fn finish_listing(&mut self, kind: Kind) -> Change {
+        let seen = self.listing.remove(&kind).unwrap_or_default();
+        let gone: Vec<ObjectKey> =
+            self.observed.keys().filter(|key| key.kind == kind && !seen.contains(&key.name)).cloned().collect();
+        let mut change = Change { desired: self.listed.insert(kind), observed: false };
+        for key in gone {
+            change.add(self.delete(&key));
+        }
+        change
+    }
+
+    /// The objects.
+    #[must_use]
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What is known of the object besides its spec.
+    #[must_use]
+    pub(super) fn observed(&self, key: &ObjectKey) -> Option<&Observed> {
+        self.observed.get(key)
+    }
+
+    /// What is wrong with objects that cannot be read.
+    pub(super) fn malformed(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.malformed.values()
+    }
+
+    /// Required kinds that have not been listed once.
+    pub(super) fn unlisted(&self) -> impl Iterator<Item = Kind> {
+        Kind::REQUIRED.into_iter().filter(|kind| !self.listed.contains(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const KIND: Kind = Kind::IptablesEip;
+
+fn eip(name: &str, v4ip: &Value) -> Watched {
+    serde_json::from_value(json!({"metadata": {"name": name, "uid": name}, "spec": {"v4ip": v4ip}})).expect("an object")
+}
+
+fn names(fold: &Fold) -> Vec<&str> {
+    fold.index().iter().map(|object| object.key.name.as_str()).collect()
+}
+
+fn list(fold: &mut Fold, objects: &[Watched]) -> Change {
+    let mut change = fold.take(KIND, Event::Init);
+    for object in objects {
+        change.add(fold.take(KIND, Event::InitApply(object.clone())));
+    }
+    change.add(fold.take(KIND, Event::InitDone));
+    change
+}
+
+#[test]
+fn what_a_new_list_does_not_name_is_gone() {
+    let mut fold = Fold::default();
+    list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
+    assert_eq!(names(&fold), ["a", "b"]);
+    let change = list(&mut fold, &[eip("b", &json!("203.0.113.2"))]);
+    assert_eq!(names(&fold), ["b"]);
+    assert_eq!(change, Change { desired: true, observed: true });
+}
+
+#[test]
+fn a_list_that_breaks_off_removes_nothing() {
+    let mut fold = Fold::default();
+    list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
+    fold.take(KIND, Event::Init);
+    fold.take(KIND, Event::InitApply(eip("b", &json!("203.0.113.2"))));
+    assert_eq!(names(&fold), ["a", "b"]);
+    list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
+    assert_eq!(names(&fold), ["a", "b"], "the names of the broken list count no more");
+}
+
+#[test]
+fn the_same_again_is_no_change() {
+    let mut fold = Fold::default();
+    let object = eip("a", &json!("203.0.113.1"));
+    list(&mut fold, std::slice::from_ref(&object));
+    assert_eq!(fold.take(KIND, Event::Apply(object.clone())), Change::default());
+    assert_eq!(list(&mut fold, &[object]), Change::default());
+}
+
+#[test]
+fn a_change_of_status_alone_asks_for_nothing() {
+    let mut fold = Fold::default();
+    let mut object = eip("a", &json!("203.0.113.1"));
+    list(&mut fold, std::slice::from_ref(&object));
+    object.status = json!({"ready": true});
+    assert_eq!(fold.take(KIND, Event::Apply(object)), Change { desired: false, observed: true });
+    assert_eq!(fold.observed(&ObjectKey::new(KIND, "a")).map(|seen| &seen.status), Some(&json!({"ready": true})));
+}
+
+#[test]
+fn a_malformed_object_keeps_its_last_good_version_and_no_other_is_touched() {
+    let mut fold = Fold::default();
+    list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
+    let before = fold.index().clone();
+    let change = fold.take(KIND, Event::Apply(eip("a", &json!({"x": 1}))));
+    assert!(change.desired, "its condition changes");
+    assert_eq!(*fold.index(), before);
+    let problem = fold.malformed().next().expect("said");
+    assert_eq!(problem.field, "spec.v4ip");
+    assert!(problem.fix.contains("stays in force"), "{problem}");
+    fold.take(KIND, Event::Apply(eip("a", &json!("203.0.113.9"))));
+    assert_eq!(fold.malformed().count(), 0);
+    fold.take(KIND, Event::Apply(eip("new", &json!(["x"]))));
+    assert_eq!(names(&fold), ["a", "b"]);
+    fold.take(KIND, Event::Delete(eip("new", &json!("x"))));
+    assert_eq!(fold.malformed().count(), 0);
+}
+
+#[test]
+fn all_required_kinds_are_listed_once_even_when_empty() {
+    let mut fold = Fold::default();
+    for kind in Kind::REQUIRED {
+        assert!(fold.unlisted().any(|unlisted| unlisted == kind));
+        fold.take(kind, Event::Init);
+        fold.take(kind, Event::InitDone);
+    }
+    assert_eq!(fold.unlisted().count(), 0);
+}
+
+/// What somebody does to objects `0..4`.
+#[derive(Debug, Clone)]
+enum Act {
+    Write(u8, u8),
+    Delete(u8),
+    Relist,
+    /// Events of the last acts are delivered again.
+    Repeat,
+    /// The watch misses everything until the next list.
+    Disconnect,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (0..4u8, 0..4u8).prop_map(|(name, value)| Act::Write(name, value)),
+        2 => (0..4u8).prop_map(Act::Delete),
+        1 => Just(Act::Relist),
+        1 => Just(Act::Repeat),
+        1 => Just(Act::Disconnect),
+    ]
+}
+
+proptest! {
+    /// Whatever happens and whatever the watch misses: after a list the index equals the server's objects, and while
+    /// the watch is connected it equals them at every moment.
+    #[test]
+    fn any_history_gives_the_state_of_the_server(acts in prop::collection::vec(act(), 0..60)) {
+        let mut server: BTreeMap<String, Watched> = BTreeMap::new();
+        let mut fold = Fold::default();
+        list(&mut fold, &[]);
+        let (mut connected, mut last) = (true, None);
+        for act in acts {
+            let event = match act {
+                Act::Write(name, value) => {
+                    let object = eip(&name.to_string(), &json!(format!("203.0.113.{value}")));
+                    server.insert(name.to_string(), object.clone());
+                    Some(Event::Apply(object))
+                }
+                Act::Delete(name) => server.remove(&name.to_string()).map(Event::Delete),
+                Act::Relist => {
+                    list(&mut fold, &server.values().cloned().collect::<Vec<_>>());
+                    (connected, last) = (true, None);
+                    None
+                }
+                Act::Repeat => last.clone(),
+                Act::Disconnect => {
+                    connected = false;
+                    None
+                }
+            };
+            if let (Some(event), true) = (event, connected) {
+                fold.take(KIND, event.clone());
+                last = Some(event);
+            }
+            if connected {
+                let want: Index = server.values().map(|object| object.object(KIND).expect("valid")).collect();
+                prop_assert_eq!(fold.index(), &want);
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The cluster as the daemon sees it: an index that follows the API server, and what is wrong with the connection.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use kube::Client;
+use serde::Deserialize;
+use tokio::{
+    sync::mpsc::{self, Receiver},
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    client::{ClientError, ClusterOptions, connect},
+    fold::{Change, Fold, Observed},
+    links::Links,
+    watch::{Heard, Selection, offers_streaming_lists, watch},
+};
+use crate::core::{
+    diagnostic::Diagnostic,
+    index::Index,
+    objects::{Kind, ObjectKey},
+};
+
+/// Events on their way; a list of many objects waits for the fold.
+const CHANNEL: usize = 1024;
+/// A burst is over after this silence ...
+const QUIET: Duration = Duration::from_millis(2);
+/// ... or this long after it began.
+const LONGEST_BURST: Duration = Duration::from_millis(25);
+/// The version is only asked for to choose how to list; a server that does not say it is listed in pages.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The label that kube-ovn's controller writes on EIPs and rules.
+pub const GATEWAY_LABEL: &str = "ovn.kubernetes.io/vpc-nat-gw-name";
+
+/// Which objects of the cluster are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Watching {
+    /// All of them: whose they are is decided by their specs.
+    #[default]
+    All,
+    /// EIPs and rules that carry kube-ovn's label with the gateway's name: less to hold in large clusters, but needs
+    /// kube-ovn's controller.
+    Labelled,
+}
+
+/// A cluster, watched.
+pub struct ClusterSource {
+    client: Client,
+    fold: Fold,
+    heard: Receiver<Heard>,
+    links: Links,
+    /// Ends with the source.
+    _tasks: JoinSet<()>,
+    pending: Change,
+    gateway: ObjectKey,
+}
+
+impl ClusterSource {
+    /// Starts to watch. Does not wait for the server.
+    ///
+    /// # Errors
+    /// The configuration leads nowhere.
+    pub async fn open(options: &ClusterOptions, gateway: &str, watching: Watching) -> Result<Self, ClientError> {
+        let links = Links::default();
+        let client = connect(options, &links).await?;
+        let (sender, heard) = mpsc::channel(CHANNEL);
+        let mut tasks = JoinSet::new();
+        for kind in Kind::ALL {
+            let labels = match (kind, watching) {
+                (Kind::VpcNatGateway | Kind::QosPolicy | Kind::Subnet, _) | (_, Watching::All) => None,
+                (
+                    Kind::IptablesEip | Kind::IptablesFipRule | Kind::IptablesDnatRule | Kind::IptablesSnatRule,
+                    Watching::Labelled,
+                ) => Some(format!("{GATEWAY_LABEL}={gateway}")),
+            };
+            tasks.spawn(begin(kind, client.clone(), labels, links.clone(), sender.clone()));
+        }
+        let gateway = ObjectKey::new(Kind::VpcNatGateway, gateway);
+        Ok(Self { client, fold: Fold::default(), heard, links, _tasks: tasks, pending: Change::default(), gateway })
+    }
+
+    /// The client, for whoever writes.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Returns when something changed since the last call and has come to rest for a moment, but with objects only when
+    /// all have been listed: rules without their EIPs would look like mistakes. Cancel-safe.
+    pub async fn changed(&mut self) -> Change {
+        while self.pending == Change::default() || self.fold.unlisted().next().is_some() {
+            tokio::select! {
+                heard = self.heard.recv() => self.take(heard),
+                // Nothing is asked for, but there is something to report.
+                () = self.links.changed() => return Change::default(),
+            }
+        }
+        let end = Instant::now() + LONGEST_BURST;
+        while let Ok(heard) = timeout_at((Instant::now() + QUIET).min(end), self.heard.recv()).await {
+            self.take(heard);
+            if Instant::now() >= end {
+                break;
+            }
+        }
+        std::mem::take(&mut self.pending)
+    }
+
+    fn take(&mut self, heard: Option<Heard>) {
+        // The senders live as long as the tasks, and those as long as this.
+        if let Some((kind, event)) = heard {
+            let change = self.fold.take(kind, event);
+            self.pending.add(change);
+        }
+    }
+
+    /// The objects.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        self.fold.index()
+    }
+
+    /// What the server holds of an object besides its spec.
+    #[must_use]
+    pub fn observed(&self, key: &ObjectKey) -> Option<&Observed> {
+        self.fold.observed(key)
+    }
+
+    /// What is wrong with objects that cannot be read.
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.fold.malformed().cloned().collect()
+    }
+
+    /// Why it is not known yet what the gateway should do; `None` when it is.
+    #[must_use]
+    pub fn incomplete(&self) -> Option<String> {
+        let unlisted: Vec<_> = self.fold.unlisted().map(Kind::plural).collect();
+        if !unlisted.is_empty() {
+            return Some(format!("the cluster has not been read yet ({})", unlisted.join(", ")));
+        }
+        let name = &self.gateway.name;
+        self.index().get(&self.gateway).is_none().then(|| {
+            format!(
+                "there is no VpcNatGateway `{name}` in the cluster; waiting for it, and nothing is removed until then"
+            )
+        })
+    }
+
+    /// What is wrong with the connection, one sentence per kind.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.links.failing().into_values().map(|(_, why)| why).collect()
+    }
+
+    /// Since when what is known of a required kind may be out of date.
+    #[must_use]
+    pub fn stale_since(&self) -> Option<Instant> {
+        let failing = self.links.failing();
+        Kind::REQUIRED.iter().filter_map(|kind| failing.get(kind)).map(|(since, _)| *since).min()
+    }
+}
+
+async fn begin(kind: Kind, client: Client, labels: Option<String>, links: Links, sender: mpsc::Sender<Heard>) {
+    let version = tokio::time::timeout(VERSION_TIMEOUT, client.apiserver_version()).await;
+    let streaming = matches!(version, Ok(Ok(info)) if offers_streaming_lists(&info.major, &info.minor));
+    watch(kind, client, Selection { labels, streaming }, links, sender).await;
+}

@@ -1,0 +1,122 @@
+//! What `Subnet` objects add: prefix lengths of the EIPs, the default route, and the other networks of the VPC.
+//!
+//! All of it is optional. Without the objects (manifests, a cluster without kube-ovn) the interfaces' own addresses and
+//! routes say it.
+
+use super::{
+    DesiredState, Entry, Ipv4Cidr, NextHop, Reason,
+    fields::{Network, Problem, Report, address, network},
+};
+use crate::core::{
+    index::Index,
+    objects::{Kind, Object, ObjectKey, Spec, SubnetSpec, VpcNatGatewaySpec},
+};
+
+/// The external subnet of gateways and EIPs that name none (kube-ovn's default).
+const DEFAULT_EXTERNAL_SUBNET: &str = "ovn-vpc-external-network";
+
+/// After the routes of the gateway, which come before those of the VPC's subnets.
+pub(super) fn build(index: &Index, gateway: &str, state: &mut DesiredState, report: &mut Report) {
+    let Some(object) = index.get(&ObjectKey::new(Kind::VpcNatGateway, gateway)) else { return };
+    let Spec::VpcNatGateway(spec) = &object.spec else { return };
+    external(index, object, spec, state, report);
+    vpc_routes(index, spec, state);
+}
+
+/// What `nextHopIP: gateway` stands for.
+pub(super) fn internal_gateway(index: &Index, gateway: &VpcNatGatewaySpec) -> NextHop {
+    let subnet = gateway.subnet.as_deref().and_then(|name| subnet(index, name));
+    subnet.and_then(gateway_of).map_or(NextHop::SubnetGateway, NextHop::Addr)
+}
+
+fn external(index: &Index, object: &Object, spec: &VpcNatGatewaySpec, state: &mut DesiredState, report: &mut Report) {
+    let name = spec.external_subnets.first().map_or(DEFAULT_EXTERNAL_SUBNET, String::as_str);
+    match subnet(index, name) {
+        Some(subnet) => {
+            state.external_networks.extend(cidr_of(subnet));
+            if cidr_of(subnet).is_none() {
+                report.warning(&object.key, "spec.externalSubnets", no_ipv4(name, subnet));
+            }
+            if !state.eips.is_empty() {
+                state.external_gateway = gateway_of(subnet);
+            }
+        }
+        // Nobody's mistake where there are no subnets at all.
+        None if index.of_kind(Kind::Subnet).next().is_some() => {
+            let problem = Problem::new(
+                Reason::SubnetMissing,
+                format!(
+                    "there is no Subnet `{name}`; EIPs get the prefix of the interface, and no default route is set"
+                ),
+                "create it, or name one that exists",
+            );
+            report.warning(&object.key, "spec.externalSubnets", problem);
+        }
+        None => {}
+    }
+    let owners = state.owners.iter().filter(|(entry, _)| matches!(entry, Entry::Eip(_)));
+    let names = owners.filter_map(|(_, key)| match &index.get(key)?.spec {
+        Spec::IptablesEip(eip) => eip.external_subnet.as_deref(),
+        Spec::VpcNatGateway(_)
+        | Spec::IptablesFipRule(_)
+        | Spec::IptablesDnatRule(_)
+        | Spec::IptablesSnatRule(_)
+        | Spec::QosPolicy(_)
+        | Spec::Subnet(_) => None,
+    });
+    state.external_networks.extend(names.filter_map(|name| subnet(index, name)).filter_map(cidr_of));
+}
+
+fn no_ipv4(name: &str, subnet: &SubnetSpec) -> Problem {
+    let cidr = subnet.cidr_block.as_deref().unwrap_or_default();
+    Problem::new(
+        Reason::Unsupported,
+        format!("Subnet `{name}` has no IPv4 network (`{cidr}`); EIPs get the prefix of the interface"),
+        "use a subnet with an IPv4 network",
+    )
+}
+
+/// Routes to the other overlay networks of the VPC. Those of the gateway itself come first and are kept.
+fn vpc_routes(index: &Index, gateway: &VpcNatGatewaySpec, state: &mut DesiredState) {
+    let (Some(vpc), Some(own)) = (&gateway.vpc, &gateway.subnet) else { return };
+    let NextHop::Addr(via) = internal_gateway(index, gateway) else { return };
+    for object in index.of_kind(Kind::Subnet).filter(|object| !object.deleting && object.key.name != *own) {
+        let Spec::Subnet(subnet) = &object.spec else { continue };
+        let Some(cidr) = cidr_of(subnet).filter(|_| subnet.vpc.as_ref() == Some(vpc) && is_overlay(subnet)) else {
+            continue;
+        };
+        if !state.routes.contains_key(&cidr) {
+            state.routes.insert(cidr, NextHop::Addr(via));
+            state.owners.insert(Entry::Route(cidr), object.key.clone());
+        }
+    }
+}
+
+/// An underlay network is reached through the VPC only when kube-ovn connects the two.
+fn is_overlay(subnet: &SubnetSpec) -> bool {
+    let ovn = subnet.provider.as_deref().is_none_or(|name| name == "ovn" || name.ends_with(".ovn"));
+    ovn && (subnet.vlan.is_none() || subnet.u2o_interconnection == Some(true))
+}
+
+fn subnet<'a>(index: &'a Index, name: &str) -> Option<&'a SubnetSpec> {
+    match &index.get(&ObjectKey::new(Kind::Subnet, name))?.spec {
+        Spec::Subnet(spec) => Some(spec),
+        Spec::VpcNatGateway(_)
+        | Spec::IptablesEip(_)
+        | Spec::IptablesFipRule(_)
+        | Spec::IptablesDnatRule(_)
+        | Spec::IptablesSnatRule(_)
+        | Spec::QosPolicy(_) => None,
+    }
+}
+
+/// The IPv4 network; dual stack writes both with a comma. A default route is no network.
+fn cidr_of(subnet: &SubnetSpec) -> Option<Ipv4Cidr> {
+    let mut parts = subnet.cidr_block.as_deref()?.split(',').map(str::trim);
+    let Network { cidr, .. } = parts.find_map(|part| network(part).ok())?;
+    (cidr.prefix_len() > 0).then_some(cidr)
+}
+
+fn gateway_of(subnet: &SubnetSpec) -> Option<[u8; 4]> {
+    subnet.gateway.as_deref()?.split(',').map(str::trim).find_map(|part| address(part).ok())
+}
