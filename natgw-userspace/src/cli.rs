@@ -56,7 +56,7 @@ pub struct RunArgs {
     /// Directory of kube-ovn manifests; changes are followed [default: watch the cluster]
     #[arg(long, value_name = "DIR", env = "NATGW_MANIFESTS")]
     pub manifests: Option<PathBuf>,
-    /// Kubeconfig of the cluster [default: the pod's ServiceAccount, else `$KUBECONFIG` or `~/.kube/config`]
+    /// Kubeconfig of the cluster [default: the pod's service account, else `$KUBECONFIG` or `~/.kube/config`]
     #[arg(long, value_name = "FILE", env = "NATGW_KUBECONFIG")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]

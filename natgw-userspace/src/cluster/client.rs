@@ -21,7 +21,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the cluster is and who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClusterOptions {
-    /// A kubeconfig file; `None`: the pod's ServiceAccount, else `$KUBECONFIG` or `~/.kube/config`.
+    /// A kubeconfig file; `None`: the pod's service account, else `$KUBECONFIG` or `~/.kube/config`.
     pub kubeconfig: Option<PathBuf>,
     /// A context of the kubeconfig; `None`: its current one.
     pub context: Option<String>,
@@ -38,7 +38,7 @@ pub enum ClientError {
         /// Why not.
         reason: String,
     },
-    /// The pod's ServiceAccount cannot be used.
+    /// The pod's service account cannot be used.
     #[error(
         "cannot use the pod's ServiceAccount: {reason} (is automountServiceAccountToken off? --kubeconfig names a file \
          instead)"

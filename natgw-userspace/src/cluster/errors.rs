@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use kube::runtime::watcher;
+use kube::{core::Status, runtime::watcher};
 
 use super::watched::group;
 use crate::core::objects::Kind;
@@ -47,13 +47,18 @@ fn status_code(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => match error {
-            kube::Error::Api(status) => Some(status.code),
-            #[expect(clippy::wildcard_enum_match_arm, reason = "every other error came about without an answer")]
-            _ => None,
-        },
+        | watcher::Error::WatchFailed(error) => answer(error).map(|status| status.code),
         watcher::Error::WatchError(status) => Some(status.code),
         watcher::Error::NoResourceVersion => None,
+    }
+}
+
+/// What the server answered, if it did.
+#[expect(clippy::wildcard_enum_match_arm, reason = "every other error came about without an answer")]
+pub(super) fn answer(error: &kube::Error) -> Option<&Status> {
+    match error {
+        kube::Error::Api(status) => Some(status),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod errors;
 mod fold;
 mod links;
 pub mod source;
+pub mod status;
 mod watch;
 mod watched;
 

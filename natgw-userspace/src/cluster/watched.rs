@@ -39,9 +39,10 @@ impl Watched {
     pub(super) fn object(&self, kind: Kind) -> Result<Object, Box<Diagnostic>> {
         let key = ObjectKey::new(kind, self.metadata.name.clone().unwrap_or_default());
         let mut track = serde_path_to_error::Track::new();
-        let read = match &self.spec {
-            Value::Null => Ok(Spec::empty(kind)),
-            spec => Spec::deserialize(kind, serde_path_to_error::Deserializer::new(spec, &mut track)),
+        let read = if self.spec.is_null() {
+            Ok(Spec::empty(kind))
+        } else {
+            Spec::deserialize(kind, serde_path_to_error::Deserializer::new(&self.spec, &mut track))
         };
         let spec = read.map_err(|error| {
             let path = track.path().to_string();

@@ -18,6 +18,7 @@ use super::{
     backoff::Backoff,
     hold::hold,
     network::{Network, Step},
+    publishing::Publishing,
     reporter::Reporter,
     startup::{Startup, Stop},
     sweeper,
@@ -26,6 +27,7 @@ use super::{
 };
 use crate::{
     cli::{Attach, Switch, Unmatched},
+    cluster::source::ClusterSource,
     core::{
         desired::DesiredState,
         diagnostic::Diagnostic,
@@ -46,6 +48,8 @@ struct Written {
     plan: Plan,
     ended: u64,
     errors: Vec<String>,
+    /// Writes that the kernel refused.
+    failed: Vec<(MapOp, String)>,
 }
 
 /// The running daemon.
@@ -59,16 +63,17 @@ pub(super) struct Daemon<'a> {
     stop: Stop,
     pub(super) datapath: Datapath,
     sweeper: Option<Sweeper>,
-    network: Network,
+    pub(super) network: Network,
     watch: LinkWatch,
-    source: Option<Source>,
+    pub(super) source: Option<Source>,
+    pub(super) publishing: Publishing,
     /// The source's watch failed; it is asked again at the next retry.
     watch_broken: bool,
     reporter: Reporter,
     backoff: Backoff,
     /// What the source said last, and how many objects it had.
-    desired: DesiredState,
-    diagnostics: Vec<Diagnostic>,
+    pub(super) desired: DesiredState,
+    pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) objects: usize,
     /// Whether the source has been read completely once: only then is anything removed.
     pub(super) complete: bool,
@@ -100,6 +105,7 @@ impl<'a> Daemon<'a> {
             network: Network::new(ns, options)?,
             watch,
             source: None,
+            publishing: Publishing::default(),
             watch_broken: false,
             reporter: Reporter::default(),
             backoff: Backoff::default(),
@@ -169,7 +175,7 @@ impl<'a> Daemon<'a> {
                     }
                     News::Objects if first.take().is_some() => self.begin().await,
                     News::Objects => self.pass(Work::RULES, Cause::Change).await,
-                    News::Observed => {}
+                    News::Observed => self.publish(),
                     News::Connection => self.tell_connection(),
                 },
                 () = Backoff::wait(first) => {
@@ -235,6 +241,7 @@ impl<'a> Daemon<'a> {
             let (step, remove) = self.network.add_addresses(&self.effective).await;
             leaving = remove;
             repaired.extend(step.repaired);
+            self.publishing.address_failures = step.refused;
             errors += self.reporter.problems("addresses", step.errors);
         }
         if work.rules && !new_hook {
@@ -259,6 +266,10 @@ impl<'a> Daemon<'a> {
             self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
         }
         self.tell_ready();
+        if cause == Cause::Drift {
+            self.tell_exhaustion();
+        }
+        self.publish();
     }
 
     fn schedule(&mut self, errors: usize, work: Work) {
@@ -299,6 +310,7 @@ impl<'a> Daemon<'a> {
             Err(error) => (None, Some(error)),
         };
         self.source = source;
+        self.publishing.start(self.source.as_ref(), &self.options.gateway);
         if self.reporter.problems("source", error) > 0 {
             self.backoff.failed(tokio::time::Instant::now());
         }
@@ -328,7 +340,7 @@ impl<'a> Daemon<'a> {
 
     /// Says what is wrong with the connection to the source, or that it is right again.
     fn tell_connection(&mut self) {
-        let problems = self.source.as_ref().and_then(Source::cluster).map(|cluster| cluster.problems());
+        let problems = self.source.as_ref().and_then(Source::cluster).map(ClusterSource::problems);
         self.reporter.problems("connection", problems.unwrap_or_default());
     }
 
@@ -357,6 +369,7 @@ impl<'a> Daemon<'a> {
             for op in &plan.ops {
                 if let Err(error) = maps.apply(op) {
                     written.errors.push(format!("{}: {error}", describe(op)));
+                    written.failed.push((*op, error.to_string()));
                 }
             }
         });
@@ -372,6 +385,7 @@ impl<'a> Daemon<'a> {
             | MapOp::DelFipIn(_)
             | MapOp::DelFipOut(_) => None,
         });
+        self.publishing.maps_written(&written.failed, &self.effective);
         self.network.forget(gone);
         self.pending_end.extend_from_slice(&plan.end);
         written.ended = self.end_sessions(&mut written.errors);

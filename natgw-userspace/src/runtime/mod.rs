@@ -9,6 +9,7 @@ pub mod detach;
 mod hold;
 mod network;
 pub mod options;
+mod publishing;
 mod reporter;
 mod startup;
 mod sweeper;

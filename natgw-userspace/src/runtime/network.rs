@@ -71,6 +71,8 @@ pub(super) struct Step {
     pub(super) errors: Vec<String>,
     /// What cannot be done until something else changes, in words.
     pub(super) blocked: Vec<String>,
+    /// Addresses that the kernel did not take.
+    pub(super) refused: Vec<(Ipv4Addr, String)>,
 }
 
 impl Step {
@@ -189,6 +191,7 @@ impl Network {
                 Ok(()) => tracing::debug!(%addr, prefix_len, "address added"),
                 Err(error) => {
                     failed.insert(addr);
+                    step.refused.push((addr, error.to_string()));
                     step.fail(&error);
                 }
             }

@@ -4,12 +4,15 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use super::{daemon::Daemon, startup::millis};
 use crate::{
+    cluster::status::events::Severity,
     core::plan::MapOp,
     datapath::{Attached, Mechanism, Outcome},
 };
 
 /// More repairs than this in one pass are only counted.
 const REPAIRS_SAID: usize = 20;
+/// More repairs than this are only counted in an Event.
+const REPAIRS_IN_EVENT: usize = 5;
 
 impl Daemon<'_> {
     pub(super) fn tell_attached(&mut self, name: &str, ifindex: u32, attached: &Attached) {
@@ -31,6 +34,12 @@ impl Daemon<'_> {
             tracing::warn!("repaired: {what}");
         }
         tracing::warn!(repaired = repaired.len(), repairs_total = self.repairs, "drift repaired");
+        let (said, more) = (repaired.len().min(REPAIRS_IN_EVENT), repaired.len().saturating_sub(REPAIRS_IN_EVENT));
+        let mut text = repaired.iter().take(said).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if more > 0 {
+            text = format!("{text} and {more} more");
+        }
+        self.note(Severity::Warning, "DriftRepaired", "Repair", format!("put back: {text}"));
     }
 
     pub(super) fn tell_reconciled(&self, writes: u64, ended_sessions: u64, took: Duration, errors: usize) {

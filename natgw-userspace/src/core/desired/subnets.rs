@@ -3,6 +3,8 @@
 //! All of it is optional. Without the objects (manifests, a cluster without kube-ovn) the interfaces' own addresses and
 //! routes say it.
 
+use std::collections::btree_map;
+
 use super::{
     DesiredState, Entry, Ipv4Cidr, NextHop, Reason,
     fields::{Network, Problem, Report, address, network},
@@ -85,8 +87,8 @@ fn vpc_routes(index: &Index, gateway: &VpcNatGatewaySpec, state: &mut DesiredSta
         let Some(cidr) = cidr_of(subnet).filter(|_| subnet.vpc.as_ref() == Some(vpc) && is_overlay(subnet)) else {
             continue;
         };
-        if !state.routes.contains_key(&cidr) {
-            state.routes.insert(cidr, NextHop::Addr(via));
+        if let btree_map::Entry::Vacant(vacant) = state.routes.entry(cidr) {
+            vacant.insert(NextHop::Addr(via));
             state.owners.insert(Entry::Route(cidr), object.key.clone());
         }
     }
@@ -94,7 +96,8 @@ fn vpc_routes(index: &Index, gateway: &VpcNatGatewaySpec, state: &mut DesiredSta
 
 /// An underlay network is reached through the VPC only when kube-ovn connects the two.
 fn is_overlay(subnet: &SubnetSpec) -> bool {
-    let ovn = subnet.provider.as_deref().is_none_or(|name| name == "ovn" || name.ends_with(".ovn"));
+    let last = subnet.provider.as_deref().map(|name| name.rsplit('.').next().unwrap_or(name));
+    let ovn = last.is_none_or(|last| last == "ovn");
     ovn && (subnet.vlan.is_none() || subnet.u2o_interconnection == Some(true))
 }
 

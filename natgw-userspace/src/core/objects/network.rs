@@ -74,6 +74,7 @@ pub struct SubnetSpec {
     /// Whether an underlay network is connected to the overlay.
     pub u2o_interconnection: Option<bool>,
     /// Everything else.
+    #[expect(clippy::zero_sized_map_values, reason = "serde flattens into maps only")]
     #[serde(flatten)]
     pub rest: BTreeMap<String, Accepted>,
 }

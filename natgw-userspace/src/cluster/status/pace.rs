@@ -1,0 +1,189 @@
+//! When a status may be written: bad news only when it lasts, the same thing not again at once, failures ever later.
+//! Pure: time is handed in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::wanted::Write;
+use crate::core::objects::ObjectKey;
+
+/// A rule may be heard of before its EIP: what is wrong for less than this is not said.
+const LASTING: Duration = Duration::from_millis(300);
+/// After a write: its echo arrives within this, else somebody took it away.
+const ECHO: Duration = Duration::from_secs(2);
+/// The longest wait between writes of the same, or between failures.
+const LONGEST: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+struct Item {
+    write: Write,
+    due: Instant,
+    running: bool,
+    /// What it should be since it is under way.
+    next: Option<Write>,
+}
+
+/// What was written last about an object, or tried.
+#[derive(Debug)]
+struct Last {
+    write: Write,
+    times: u32,
+    not_before: Instant,
+}
+
+/// Statuses that have to be written, and when.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    items: BTreeMap<ObjectKey, Item>,
+    /// The items that are not under way, in the order in which they are due.
+    due: BTreeSet<(Instant, ObjectKey)>,
+    last: BTreeMap<ObjectKey, Last>,
+}
+
+impl Pace {
+    /// Everything that has to be written now; what is not in it needs no writing any more.
+    pub(super) fn set(&mut self, writes: BTreeMap<ObjectKey, Write>, now: Instant) {
+        self.items.retain(|key, item| item.running || writes.contains_key(key));
+        for (key, write) in writes {
+            match self.items.get_mut(&key) {
+                Some(item) if item.running => item.next = Some(write),
+                Some(item) => {
+                    if write.is_good() && !item.write.is_good() {
+                        item.due = now;
+                    }
+                    item.write = write;
+                }
+                None => {
+                    let again = self.last.get(&key).filter(|last| last.write.says_the_same(&write));
+                    let fresh = if write.is_good() { now } else { now + LASTING };
+                    let due = again.map_or(fresh, |last| last.not_before.max(now));
+                    self.items.insert(key, Item { write, due, running: false, next: None });
+                }
+            }
+        }
+        let waiting = self.items.iter().filter(|(_, item)| !item.running);
+        self.due = waiting.map(|(key, item)| (item.due, key.clone())).collect();
+    }
+
+    /// A write that is due; it is taken to be under way.
+    pub(super) fn start(&mut self, now: Instant) -> Option<(ObjectKey, Write)> {
+        let (_, key) = self.due.first().filter(|(due, _)| *due <= now)?.clone();
+        self.due.pop_first();
+        let item = self.items.get_mut(&key)?;
+        item.running = true;
+        Some((key, item.write.clone()))
+    }
+
+    /// When the next one is due.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// A write has ended. A failed one stays.
+    pub(super) fn finish(&mut self, key: &ObjectKey, outcome: Outcome, now: Instant) {
+        let Some(item) = self.items.remove(key) else { return };
+        if outcome == Outcome::Gone {
+            self.last.remove(key);
+            return;
+        }
+        let times =
+            self.last.get(key).filter(|last| last.write.says_the_same(&item.write)).map_or(0, |last| last.times);
+        let not_before = now + ECHO.saturating_mul(1 << times.min(10)).min(LONGEST);
+        self.last.insert(key.clone(), Last { write: item.write.clone(), times: times + 1, not_before });
+        let next = item.next.filter(|next| !next.says_the_same(&item.write)).map(|write| (write, now));
+        let again = next.or((outcome == Outcome::Failed).then_some((item.write, not_before)));
+        if let Some((write, due)) = again {
+            self.due.insert((due, key.clone()));
+            self.items.insert(key.clone(), Item { write, due, running: false, next: None });
+        }
+    }
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The server has it.
+    Written,
+    /// Worth another try.
+    Failed,
+    /// The object is no more, or is another one.
+    Gone,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value};
+
+    use super::*;
+    use crate::{cluster::status::condition::Condition, core::objects::Kind};
+
+    fn key() -> ObjectKey {
+        ObjectKey::new(Kind::IptablesEip, "a")
+    }
+
+    fn write(good: bool, reason: &str) -> Write {
+        let conditions = vec![Condition::new("Programmed", good, reason, "", 1)];
+        Write { uid: "u".to_owned(), conditions, fields: Map::new(), before: Value::Null }
+    }
+
+    fn one(write: Write) -> BTreeMap<ObjectKey, Write> {
+        BTreeMap::from([(key(), write)])
+    }
+
+    #[test]
+    fn good_news_is_due_at_once_and_bad_news_when_it_lasts() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.set(one(write(false, "EipMissing")), now);
+        assert_eq!(pace.start(now), None);
+        pace.set(one(write(false, "EipMissing")), now + LASTING / 2);
+        assert_eq!(pace.next_due(), Some(now + LASTING), "the wait does not begin anew");
+        pace.set(BTreeMap::new(), now + LASTING / 2);
+        assert_eq!(pace.next_due(), None);
+        pace.set(one(write(true, "Programmed")), now);
+        assert!(pace.start(now).is_some());
+    }
+
+    #[test]
+    fn the_same_is_not_written_again_before_its_echo_and_then_ever_more_rarely() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            pace.set(one(write(true, "Programmed")), now);
+            let due = pace.next_due().expect("somebody takes it away every time");
+            waits.push((due - now).as_secs());
+            now = due;
+            pace.start(now).expect("due");
+            pace.finish(&key(), Outcome::Written, now);
+        }
+        assert_eq!(waits, [0, 2, 4, 8, 16, 32, 60, 60]);
+        pace.set(one(write(true, "Other")), now);
+        assert_eq!(pace.next_due(), Some(now), "what is new does not wait");
+    }
+
+    #[test]
+    fn a_failed_write_is_tried_again_by_itself_and_a_gone_object_is_forgotten() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.set(one(write(true, "Programmed")), now);
+        pace.start(now).expect("due");
+        pace.finish(&key(), Outcome::Failed, now);
+        assert_eq!(pace.next_due(), Some(now + ECHO));
+        pace.start(now + ECHO).expect("due");
+        pace.finish(&key(), Outcome::Gone, now + ECHO);
+        assert_eq!(pace.next_due(), None);
+    }
+
+    #[test]
+    fn what_changes_while_a_write_is_under_way_is_written_after_it() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        pace.set(one(write(true, "A")), now);
+        pace.start(now).expect("due");
+        pace.set(one(write(true, "B")), now);
+        assert_eq!(pace.start(now), None);
+        pace.finish(&key(), Outcome::Written, now);
+        assert_eq!(pace.start(now).map(|(_, write)| write.conditions[0].reason.clone()), Some("B".to_owned()));
+    }
+}

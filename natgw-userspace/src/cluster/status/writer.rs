@@ -1,0 +1,298 @@
+//! The task that writes statuses and Events. The daemon hands over what it wants said and never waits: a server that is
+//! slow, gone or refuses delays nothing but what it is told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+    runtime::events::Recorder,
+};
+use serde_json::Value;
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::{
+    MANAGER,
+    condition::find,
+    events::{self, Note, Waiting},
+    pace::{Outcome, Pace},
+    wanted::Write,
+};
+use crate::{
+    cluster::{
+        errors::{answer, chain},
+        watched::Watched,
+    },
+    core::objects::{Kind, ObjectKey},
+};
+
+/// Writes under way at a time.
+const AT_A_TIME: usize = 8;
+/// One write takes no longer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two Events, so that many changes at once do not flood etcd.
+const EVENT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What the daemon hands over.
+#[derive(Debug, Default)]
+struct Inbox {
+    writes: Option<BTreeMap<ObjectKey, Write>>,
+    notes: Vec<Note>,
+}
+
+/// How many writes of each outcome there were, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Statuses that the server took.
+    pub written: u64,
+    /// Attempts that failed and are made again.
+    pub failed: u64,
+    /// Objects that were gone by then.
+    pub gone: u64,
+    /// Events that the server took.
+    pub events: u64,
+    /// Events that were forgotten: too many at once, or refused.
+    pub events_dropped: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    inbox: Mutex<Inbox>,
+    news: Notify,
+    tally: Mutex<Tally>,
+}
+
+/// The daemon's side.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Writer {
+    /// Starts the task.
+    #[must_use]
+    pub fn start(client: Client, gateway: &str) -> Self {
+        let shared = Arc::new(Shared::default());
+        let state = Task {
+            recorder: events::recorder(client.clone(), gateway),
+            client,
+            shared: shared.clone(),
+            pace: Pace::default(),
+            waiting: Waiting::default(),
+            running: JoinSet::new(),
+            event_running: None,
+            next_event: Instant::now(),
+            unknown: Vec::new(),
+            complaint: None,
+        };
+        Self { shared, task: tokio::spawn(state.run()) }
+    }
+
+    /// Everything that has to be written, instead of what had to be before.
+    pub fn set(&self, writes: BTreeMap<ObjectKey, Write>) {
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).writes = Some(writes);
+        self.shared.news.notify_one();
+    }
+
+    /// An Event.
+    pub fn note(&self, note: Note) {
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.notes.push(note);
+        drop(inbox);
+        self.shared.news.notify_one();
+    }
+
+    /// What was written so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        *self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Task {
+    client: Client,
+    recorder: Recorder,
+    shared: Arc<Shared>,
+    pace: Pace,
+    waiting: Waiting,
+    running: JoinSet<(ObjectKey, Write, Result<Value, kube::Error>)>,
+    event_running: Option<tokio::task::JoinHandle<Result<(), String>>>,
+    next_event: Instant,
+    /// Kinds whose CRD has no room for conditions.
+    unknown: Vec<Kind>,
+    /// What was last said to be wrong with writing.
+    complaint: Option<String>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            self.take_inbox();
+            self.start_writes();
+            self.start_event();
+            let due = self.pace.next_due().filter(|_| self.running.len() < AT_A_TIME);
+            let event_due = (self.event_running.is_none() && !self.waiting.is_empty()).then_some(self.next_event);
+            tokio::select! {
+                () = self.shared.news.notified() => {}
+                Some(done) = self.running.join_next() => {
+                    if let Ok((key, write, outcome)) = done {
+                        self.finish(&key, &write, outcome);
+                    }
+                }
+                outcome = finished(self.event_running.as_mut()) => {
+                    self.event_running = None;
+                    self.finish_event(outcome);
+                }
+                () = at(due) => {}
+                () = at(event_due) => {}
+            }
+        }
+    }
+
+    fn take_inbox(&mut self) {
+        let inbox = std::mem::take(&mut *self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(mut writes) = inbox.writes {
+            writes.retain(|key, _| !self.unknown.contains(&key.kind));
+            self.pace.set(writes, Instant::now());
+        }
+        for note in inbox.notes {
+            self.waiting.push(note);
+        }
+        let dropped = self.waiting.dropped();
+        self.count(|tally| tally.events_dropped += dropped);
+    }
+
+    fn start_writes(&mut self) {
+        while self.running.len() < AT_A_TIME {
+            let Some((key, write)) = self.pace.start(Instant::now()) else { return };
+            let client = self.client.clone();
+            self.running.spawn(async move {
+                let outcome = apply(client, &key, &write).await;
+                (key, write, outcome)
+            });
+        }
+    }
+
+    fn start_event(&mut self) {
+        let now = Instant::now();
+        if self.event_running.is_none()
+            && now >= self.next_event
+            && let Some(note) = self.waiting.pop()
+        {
+            self.next_event = now + EVENT_INTERVAL;
+            self.event_running = Some(tokio::spawn(events::publish(self.recorder.clone(), note)));
+        }
+    }
+
+    fn finish(&mut self, key: &ObjectKey, write: &Write, outcome: Result<Value, kube::Error>) {
+        let outcome = match outcome {
+            Ok(status) => {
+                self.complain(None);
+                self.count(|tally| tally.written += 1);
+                if write.conditions.iter().any(|condition| find(&status, condition.kind).is_none()) {
+                    self.unknown.push(key.kind);
+                    tracing::warn!(
+                        kind = %key.kind,
+                        "the CRD of {} has no status.conditions, so none are written; `natgw crds` prints one that has",
+                        key.kind
+                    );
+                }
+                for note in write.notes(key) {
+                    self.waiting.push(note);
+                }
+                Outcome::Written
+            }
+            // The object is gone, or another one has its name.
+            Err(error) if answer(&error).is_some_and(|status| matches!(status.code, 404 | 409)) => {
+                self.count(|tally| tally.gone += 1);
+                Outcome::Gone
+            }
+            Err(error) => {
+                self.count(|tally| tally.failed += 1);
+                self.complain(Some(refusal(key, &error)));
+                Outcome::Failed
+            }
+        };
+        self.pace.finish(key, outcome, Instant::now());
+    }
+
+    fn finish_event(&mut self, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => self.count(|tally| tally.events += 1),
+            Err(error) => {
+                // An Event is not worth a second try: what it says is in the conditions as well.
+                self.count(|tally| tally.events_dropped += 1);
+                tracing::debug!("cannot write an Event: {error}");
+            }
+        }
+    }
+
+    /// Says what is wrong once, and that it is right again.
+    fn complain(&mut self, complaint: Option<String>) {
+        if self.complaint == complaint {
+            return;
+        }
+        if let Some(text) = &complaint {
+            tracing::warn!("{text}; the data plane is not concerned");
+        } else {
+            tracing::info!("conditions are written again");
+        }
+        self.complaint = complaint;
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Tally)) {
+        change(&mut self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn refusal(key: &ObjectKey, error: &kube::Error) -> String {
+    let plural = key.kind.plural();
+    if answer(error).is_some_and(|status| status.code == 403) {
+        return format!(
+            "cannot write conditions: patching `{plural}/status` is forbidden; the ServiceAccount needs patch on it \
+             (deploy/base/rbac.yaml)"
+        );
+    }
+    format!("cannot write conditions of {}: {}", key.kind, chain(error))
+}
+
+/// Applies the status and returns the one the server now has.
+async fn apply(client: Client, key: &ObjectKey, write: &Write) -> Result<Value, kube::Error> {
+    let api: Api<Watched> = Api::all_with(client, &key.kind);
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let params = PatchParams::apply(MANAGER).force();
+    let patch = Patch::Apply(write.patch(key, &now));
+    match timeout(TIMEOUT, api.patch_status(&key.name, &params, &patch)).await {
+        Ok(answer) => answer.map(|object| object.status),
+        Err(_) => Err(kube::Error::Service(format!("no answer within {TIMEOUT:?}").into())),
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finished(task: Option<&mut tokio::task::JoinHandle<Result<(), String>>>) -> Result<(), String> {
+    match task {
+        Some(task) => task.await.unwrap_or_else(|error| Err(error.to_string())),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,165 @@
+//! What the daemon says in the cluster: which verdict each object has, and what happened to the gateway.
+
+use std::net::Ipv4Addr;
+
+use natgw_common::abi::{DropReason, SnatKey};
+
+use super::{daemon::Daemon, telling::word};
+use crate::{
+    cluster::status::{
+        events::{Note, Severity},
+        ready::GatewayFacts,
+        wanted::{Said, differences},
+        writer::Writer,
+    },
+    core::{
+        desired::{DesiredState, Entry},
+        objects::{Kind, ObjectKey},
+        plan::MapOp,
+        verdict::{Failures, reason, verdicts},
+    },
+    source::Source,
+};
+
+/// Drop reasons that mean that something is used up.
+const EXHAUSTION: [(DropReason, &str); 2] = [
+    (
+        DropReason::NoPort,
+        "new flows were refused: an EIP has no free port towards a destination; add an EIP to the pool",
+    ),
+    (
+        DropReason::TableFull,
+        "new flows were refused: the session table is full; raise max_sessions, or shorten timeouts",
+    ),
+];
+
+/// What is said so far.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    writer: Option<Writer>,
+    /// What could not be written into the maps, by object.
+    pub(super) map_failures: Failures,
+    /// Addresses that could not be set.
+    pub(super) address_failures: Vec<(Ipv4Addr, String)>,
+    /// Drops of each of [`EXHAUSTION`] as last seen.
+    exhausted: Option<[u64; 2]>,
+}
+
+impl Publishing {
+    /// Begins to write, if the source is a cluster.
+    pub(super) fn start(&mut self, source: Option<&Source>, gateway: &str) {
+        let cluster = source.and_then(Source::cluster);
+        self.writer = cluster.map(|cluster| Writer::start(cluster.client(), gateway));
+    }
+
+    /// Takes over which map writes failed.
+    pub(super) fn maps_written(&mut self, failed: &[(MapOp, String)], state: &DesiredState) {
+        self.map_failures.clear();
+        for (op, error) in failed {
+            for owner in owners(op).into_iter().filter_map(|entry| state.owner(&entry)) {
+                self.map_failures.insert(owner.clone(), (reason::DATA_PLANE_ERROR, error.clone()));
+            }
+        }
+    }
+}
+
+/// Whose entry an operation writes.
+fn owners(op: &MapOp) -> Vec<Entry> {
+    match op {
+        MapOp::PutEip(eip, _) => vec![Entry::Eip(*eip)],
+        MapOp::PutFipIn(eip, _) => vec![Entry::Fip(*eip)],
+        MapOp::PutFipOut(_, fip) => vec![Entry::Fip(fip.addr)],
+        MapOp::PutDnat(key, _) => vec![Entry::Dnat(*key)],
+        MapOp::PutSnat(key, pool) => {
+            let used = usize::try_from(pool.count).unwrap_or(0);
+            let entry = |eip: &[u8; 4]| Entry::Snat { cidr: SnatKey { ..*key }, eip: *eip };
+            pool.eips.iter().take(used).map(entry).collect()
+        }
+        MapOp::DelSnat(_) | MapOp::DelDnat(_) | MapOp::DelFipIn(_) | MapOp::DelFipOut(_) | MapOp::DelEip(_) => {
+            Vec::new()
+        }
+    }
+}
+
+impl Daemon<'_> {
+    /// Hands the writer what has to be said about every object.
+    pub(super) fn publish(&self) {
+        let (Some(writer), Some(source), true) = (&self.publishing.writer, &self.source, self.complete && self.begun)
+        else {
+            return;
+        };
+        let Some(cluster) = source.cluster() else { return };
+        let failures = self.failures();
+        let gateway = self.options.gateway.as_str();
+        let verdicts = verdicts(source.index(), gateway, &self.desired, &self.diagnostics, &failures);
+        let said = Said {
+            index: source.index(),
+            gateway,
+            state: &self.desired,
+            verdicts: &verdicts,
+            facts: &self.facts(failures.len()),
+            own_status: self.options.own_status,
+        };
+        writer.set(differences(&said, cluster));
+    }
+
+    fn failures(&self) -> Failures {
+        let mut failures = self.publishing.map_failures.clone();
+        let owner = |addr: &[u8; 4]| self.desired.owner(&Entry::Eip(*addr)).cloned();
+        for (addr, error) in &self.publishing.address_failures {
+            failures.extend(owner(&addr.octets()).map(|key| (key, (reason::DATA_PLANE_ERROR, error.clone()))));
+        }
+        if self.network.external.link.is_none() {
+            let name = &self.network.external.name;
+            let text =
+                format!("`{name}` does not exist, so the address is nowhere (the pod's network attachment brings it)");
+            let eips = self.desired.eips.keys().filter_map(owner);
+            failures.extend(eips.map(|key| (key, (reason::INTERFACE_MISSING, text.clone()))));
+        }
+        failures
+    }
+
+    fn facts(&self, failures: usize) -> GatewayFacts {
+        let interfaces = [&self.network.internal, &self.network.external];
+        let missing = interfaces.iter().filter(|interface| interface.link.is_none());
+        let bare = interfaces.iter().zip(self.mechanisms).filter(|(_, mechanism)| mechanism.is_none());
+        let state = &self.effective;
+        GatewayFacts {
+            missing: missing.map(|interface| interface.name.clone()).collect(),
+            unattached: bare.map(|(interface, _)| interface.name.clone()).collect(),
+            mechanism: self.mechanisms[1].map_or("nothing", word),
+            failures,
+            counts: [state.eips.len(), state.fip_in.len(), state.dnat.len(), state.snat.len(), state.routes.len()],
+        }
+    }
+
+    /// An Event about the gateway.
+    pub(super) fn note(&self, severity: Severity, reason: &str, action: &str, text: String) {
+        let (Some(writer), Some(cluster)) = (&self.publishing.writer, self.source.as_ref().and_then(Source::cluster))
+        else {
+            return;
+        };
+        let about = ObjectKey::new(Kind::VpcNatGateway, self.options.gateway.as_str());
+        let Some(observed) = cluster.observed(&about) else { return };
+        let (uid, reason, action) = (observed.uid.clone(), reason.to_owned(), action.to_owned());
+        writer.note(Note { about, uid, severity, reason, action, text });
+    }
+
+    /// Looks for refusals since the last look.
+    pub(super) fn tell_exhaustion(&mut self) {
+        let Ok(counters) = tokio::task::block_in_place(|| self.datapath.maps().counters()) else { return };
+        let count = |wanted: DropReason| {
+            counters.drops.iter().find(|(reason, _)| *reason == wanted).map_or(0, |(_, traffic)| traffic.packets)
+        };
+        let now = EXHAUSTION.map(|(reason, _)| count(reason));
+        let before = self.publishing.exhausted.replace(now);
+        // What was counted before this daemon is no news.
+        for ((reason, text), (now, before)) in EXHAUSTION.iter().zip(now.iter().zip(before.unwrap_or(now))) {
+            if *now > before {
+                let refused = now - before;
+                tracing::warn!(refused, reason = reason.name(), "{text}");
+                self.note(Severity::Warning, "Exhausted", "Translate", format!("{refused} packets: {text}"));
+            }
+        }
+    }
+}
