@@ -31,6 +31,8 @@ pub struct Gateway {
     scratch: Scratch,
     netns: PathBuf,
     netns_name: String,
+    name: String,
+    source: Vec<String>,
     args: Vec<String>,
 }
 
@@ -39,7 +41,29 @@ impl Gateway {
     #[must_use]
     pub fn new(netns: &Netns) -> Self {
         let scratch = Scratch::new();
-        Self { scratch, netns: netns.path(), netns_name: netns.name().to_owned(), args: Vec::new() }
+        let source = vec!["--manifests".to_owned(), scratch.manifests().display().to_string()];
+        let name = GATEWAY.to_owned();
+        Self { scratch, netns: netns.path(), netns_name: netns.name().to_owned(), name, source, args: Vec::new() }
+    }
+
+    /// The same gateway under another name, with the cluster of `kubeconfig` as its source.
+    #[must_use]
+    pub fn on_cluster(mut self, name: &str, kubeconfig: &Path) -> Self {
+        name.clone_into(&mut self.name);
+        self.source = vec!["--kubeconfig".to_owned(), kubeconfig.display().to_string()];
+        self
+    }
+
+    /// The same gateway in another network namespace: its pod's sandbox was rebuilt.
+    pub fn move_to(&mut self, netns: &Netns) {
+        self.netns = netns.path();
+        netns.name().clone_into(&mut self.netns_name);
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Adds arguments of `natgw run` for every daemon started from now on.
@@ -98,9 +122,14 @@ impl Gateway {
     }
 
     fn run_args(&self, more: &[&str]) -> Vec<String> {
-        let (manifests, bpffs) = (self.manifests().display().to_string(), self.bpffs().display().to_string());
-        let own = ["run", "--gateway", GATEWAY, "--manifests", &manifests, "--bpffs", &bpffs, "--log-format", "json"];
-        let args = own.iter().copied().chain(self.args.iter().map(String::as_str)).chain(more.iter().copied());
+        let bpffs = self.bpffs().display().to_string();
+        let own = ["run", "--gateway", &self.name, "--bpffs", &bpffs, "--log-format", "json"];
+        let args = own
+            .iter()
+            .copied()
+            .chain(self.source.iter().map(String::as_str))
+            .chain(self.args.iter().map(String::as_str))
+            .chain(more.iter().copied());
         args.map(str::to_owned).collect()
     }
 
@@ -111,14 +140,14 @@ impl Gateway {
     #[must_use]
     pub fn natgw(&self, args: &[&str]) -> Output {
         let bpffs = self.bpffs().display().to_string();
-        let args = [args, &["--gateway", GATEWAY, "--bpffs", &bpffs]].concat();
+        let args = [args, &["--gateway", &self.name, "--bpffs", &bpffs]].concat();
         command::output(&natgw_binary().display().to_string(), &args)
     }
 
     /// The directory of the pins: `<bpffs>/natgw/<gateway>`.
     #[must_use]
     pub fn pins(&self) -> PathBuf {
-        self.bpffs().join("natgw").join(GATEWAY)
+        self.bpffs().join("natgw").join(&self.name)
     }
 
     /// The mount point of its bpffs.

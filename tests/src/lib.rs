@@ -28,6 +28,7 @@ pub mod snmp;
 pub mod tcp;
 pub mod topology;
 pub mod trace;
+pub mod traffic;
 
 pub use daemon::Daemon;
 pub use gateway::Gateway;

@@ -146,6 +146,16 @@ impl Rules {
     /// Never: writing into a `String` does not fail.
     #[must_use]
     pub fn yaml(&self) -> String {
+        self.yaml_for(GATEWAY)
+    }
+
+    /// The same for another gateway, for clusters that several tests share: the objects' names begin with its name.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn yaml_for(&self, gateway: &str) -> String {
+        let prefix = if gateway == GATEWAY { String::new() } else { format!("{gateway}-") };
         let mut out = String::new();
         let mut routes = String::new();
         for rule in &self.0 {
@@ -156,12 +166,12 @@ impl Rules {
         let routes = if routes.is_empty() { String::new() } else { format!("\n  routes:{routes}") };
         write!(
             out,
-            "apiVersion: kubeovn.io/v1\nkind: VpcNatGateway\nmetadata: {{name: {GATEWAY}}}\n\
+            "apiVersion: kubeovn.io/v1\nkind: VpcNatGateway\nmetadata: {{name: {gateway}}}\n\
              spec:\n  vpc: vpc1\n  subnet: net1\n  lanIp: 10.0.1.1{routes}\n"
         )
         .expect("a String takes it");
         for (age, rule) in self.0.iter().enumerate() {
-            out.push_str(&document(age, rule));
+            out.push_str(&document(age, rule, gateway, &prefix));
         }
         out
     }
@@ -178,31 +188,31 @@ impl Rules {
     }
 }
 
-fn document(age: usize, rule: &Rule) -> String {
+fn document(age: usize, rule: &Rule, gateway: &str, prefix: &str) -> String {
     let (kind, name, spec) = match rule {
-        Rule::Eip { name, address } => ("IptablesEIP", name.clone(), format!("v4ip: {address}\n  natGwDp: {GATEWAY}")),
+        Rule::Eip { name, address } => ("IptablesEIP", name.clone(), format!("v4ip: {address}\n  natGwDp: {gateway}")),
         Rule::Fip { eip, pod } => {
-            ("IptablesFIPRule", format!("fip-{eip}-{pod}"), format!("eip: {eip}\n  internalIp: {pod}"))
+            ("IptablesFIPRule", format!("fip-{eip}-{pod}"), format!("eip: {prefix}{eip}\n  internalIp: {pod}"))
         }
         Rule::Dnat { eip, proto, port, pod, pod_port } => (
             "IptablesDnatRule",
             format!("dnat-{eip}-{proto}-{port}"),
             format!(
-                "eip: {eip}\n  externalPort: \"{port}\"\n  protocol: {proto}\n  internalIp: {pod}\n  \
+                "eip: {prefix}{eip}\n  externalPort: \"{port}\"\n  protocol: {proto}\n  internalIp: {pod}\n  \
                  internalPort: \"{pod_port}\""
             ),
         ),
         Rule::Snat { eip, cidr } => (
             "IptablesSnatRule",
             format!("snat-{eip}-{}", cidr.replace('/', "-")),
-            format!("eip: {eip}\n  internalCIDR: {cidr}"),
+            format!("eip: {prefix}{eip}\n  internalCIDR: {cidr}"),
         ),
         Rule::Route { .. } => return String::new(),
         Rule::Raw(yaml) => return format!("---\n{yaml}\n"),
     };
     let (minute, second) = (age / 60, age % 60);
     format!(
-        "---\napiVersion: kubeovn.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\n  \
+        "---\napiVersion: kubeovn.io/v1\nkind: {kind}\nmetadata:\n  name: {prefix}{name}\n  \
          creationTimestamp: \"2026-01-01T00:{minute:02}:{second:02}Z\"\nspec:\n  {spec}\n"
     )
 }

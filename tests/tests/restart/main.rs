@@ -10,4 +10,3 @@ mod r4_interfaces;
 mod r6_changed_while_down;
 mod r8_bad_objects;
 mod r9_upgrade;
-mod traffic;

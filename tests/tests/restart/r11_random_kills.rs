@@ -19,7 +19,7 @@ use natgw_tests::{
     topology::{CLIENT, GW_EXTERNAL, POD2, SERVER, SERVER2},
 };
 
-use crate::traffic::{VPC_CIDR, at};
+use natgw_tests::traffic::{VPC_CIDR, at};
 
 const KILLS: usize = 60;
 const EIP4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(203, 0, 113, 13);

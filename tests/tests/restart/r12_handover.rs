@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use natgw_tests::{Lab, maps::MapDump};
 
-use crate::traffic::{Traffic, assert_unchanged, rules};
+use natgw_tests::traffic::{Traffic, assert_unchanged, rules};
 
 #[test]
 fn r12_a_second_daemon_waits_for_the_first_and_takes_over_within_a_second() {

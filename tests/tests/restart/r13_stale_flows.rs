@@ -12,7 +12,7 @@ use natgw_tests::{
     topology::{CLIENT, POD2, SERVER},
 };
 
-use crate::traffic::{VPC_CIDR, at};
+use natgw_tests::traffic::{VPC_CIDR, at};
 
 fn eips() -> Rules {
     Rules::new().eip("eip1", EIP1).eip("eip2", EIP2)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use natgw_tests::{Daemon, Lab, maps::MapDump};
 
-use crate::traffic::{Traffic, assert_unchanged, rules};
+use natgw_tests::traffic::{Traffic, assert_unchanged, rules};
 
 /// What the table allows from exec to `ready`.
 const READY: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use natgw_tests::{
     maps::MapDump,
 };
 
-use crate::traffic::{Traffic, assert_unchanged, rules};
+use natgw_tests::traffic::{Traffic, assert_unchanged, rules};
 
 #[test]
 fn r4_a_new_net1_carries_the_old_connections_on_and_every_eip_is_announced_again() {

@@ -11,7 +11,7 @@ use natgw_tests::{
     topology::{CLIENT, POD2, SERVER},
 };
 
-use crate::traffic::{Traffic, at, rules};
+use natgw_tests::traffic::{Traffic, at, rules};
 
 #[test]
 fn r6_the_difference_is_applied_at_start_and_nothing_else_is_touched() {

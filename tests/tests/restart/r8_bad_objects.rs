@@ -10,7 +10,7 @@ use natgw_tests::{
     topology::CLIENT,
 };
 
-use crate::traffic::{Traffic, at, rules};
+use natgw_tests::traffic::{Traffic, at, rules};
 
 const MALFORMED: &str = "apiVersion: kubeovn.io/v1\nkind: IptablesDnatRule\nmetadata: {name: malformed}\n\
                          spec: {eip: eip3, externalPort: \"70000\", protocol: tcp, internalIp: 10.0.1.2, internalPort: \"1\"}";

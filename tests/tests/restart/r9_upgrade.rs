@@ -3,7 +3,7 @@
 use natgw_tests::{Lab, command, maps::MapDump};
 use serde_json::Value;
 
-use crate::traffic::{Traffic, assert_unchanged, rules};
+use natgw_tests::traffic::{Traffic, assert_unchanged, rules};
 
 /// Identity of a pinned link and of the program behind it.
 fn link(lab: &Lab, name: &str) -> (u64, u64) {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use natgw_tests::{
+use crate::{
     Proto, Rules, Topology,
     lab::{EIP1, EIP2},
     maps::MapDump,
@@ -13,15 +13,17 @@ use natgw_tests::{
 };
 
 /// The VPC subnet.
-pub(crate) const VPC_CIDR: &str = "10.0.1.0/24";
+pub const VPC_CIDR: &str = "10.0.1.0/24";
 
 /// `address`:`port`.
-pub(crate) const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
+#[must_use]
+pub const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(address, port)
 }
 
 /// The rules that [`Traffic`] uses.
-pub(crate) fn rules() -> Rules {
+#[must_use]
+pub fn rules() -> Rules {
     Rules::new()
         .eip("eip1", EIP1)
         .snat("eip1", VPC_CIDR)
@@ -32,7 +34,7 @@ pub(crate) fn rules() -> Rules {
 }
 
 /// Probes at 1 kHz and TCP transfers through every kind of rule.
-pub(crate) struct Traffic {
+pub struct Traffic {
     udp: Vec<(&'static str, UdpProbe)>,
     icmp: Vec<(&'static str, IcmpProbe)>,
     tcp: Vec<(&'static str, Transfer)>,
@@ -56,7 +58,11 @@ fn resets(net: &Topology) -> Vec<(String, i64)> {
 
 impl Traffic {
     /// Starts it and waits until all of it flows.
-    pub(crate) fn start(net: &Topology) -> Self {
+    ///
+    /// # Panics
+    /// When it does not flow.
+    #[must_use]
+    pub fn start(net: &Topology) -> Self {
         let servers = vec![
             TcpServer::start(&net.server, 7001),
             TcpServer::start(&net.client, 8080),
@@ -84,7 +90,10 @@ impl Traffic {
     }
 
     /// Waits until a good deal more of all of it has arrived.
-    pub(crate) fn flow(&self) {
+    ///
+    /// # Panics
+    /// When not.
+    pub fn flow(&self) {
         for (_, probe) in &self.udp {
             probe.wait_answers(100);
         }
@@ -100,13 +109,19 @@ impl Traffic {
     }
 
     /// Ends it and asserts that nothing was lost, reordered, reset or changed.
-    pub(crate) fn assert_unharmed(self, net: &Topology) {
+    ///
+    /// # Panics
+    /// When not.
+    pub fn assert_unharmed(self, net: &Topology) {
         self.assert_no_resets(net);
         self.assert_no_loss();
     }
 
     /// Ends it after an interruption: packets were lost, but everything flows again and no connection was reset.
-    pub(crate) fn assert_survived(self, net: &Topology) {
+    ///
+    /// # Panics
+    /// When not.
+    pub fn assert_survived(self, net: &Topology) {
         self.flow();
         self.assert_no_resets(net);
         for (what, transfer) in self.tcp {
@@ -116,7 +131,10 @@ impl Traffic {
     }
 
     /// Ends it and asserts that nothing was lost, reordered or changed.
-    pub(crate) fn assert_no_loss(self) {
+    ///
+    /// # Panics
+    /// When not.
+    pub fn assert_no_loss(self) {
         self.flow();
         for (what, probe) in self.udp {
             probe.stop().assert_lossless(what);
@@ -132,6 +150,9 @@ impl Traffic {
 }
 
 /// Asserts that the rule maps are as they were.
-pub(crate) fn assert_unchanged(before: &MapDump, after: &MapDump) {
+///
+/// # Panics
+/// When not.
+pub fn assert_unchanged(before: &MapDump, after: &MapDump) {
     assert_eq!(before.difference(after), Vec::<String>::new(), "the rule maps differ");
 }
