@@ -7,6 +7,7 @@
 pub mod announcements;
 pub mod capture;
 pub mod clock;
+pub mod cluster_lab;
 pub mod command;
 pub mod craft;
 pub mod daemon;
@@ -32,6 +33,7 @@ pub mod traffic;
 
 pub use daemon::Daemon;
 pub use gateway::Gateway;
+pub use cluster_lab::ClusterLab;
 pub use lab::Lab;
 pub use netns::Netns;
 pub use rules::{Proto, Rules};

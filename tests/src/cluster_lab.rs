@@ -1,0 +1,299 @@
+//! A gateway whose rules are objects of a real cluster: what the layers `apiserver` and `recovery` start from.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    core::{ApiResource, GroupVersionKind},
+    runtime::wait::await_condition,
+};
+use natgw_userspace::core::objects::Kind;
+use serde_json::Value;
+
+use crate::{Cluster, Daemon, Gateway, Rules, Topology, daemon::PATIENCE, maps::MapDump, scratch};
+
+/// Kind and name.
+pub type Key = (Kind, String);
+
+/// The objects of one gateway in a cluster that other tests may share.
+#[derive(Debug)]
+pub struct Objects<'a> {
+    cluster: &'a Cluster,
+    gateway: String,
+    applied: BTreeSet<Key>,
+}
+
+impl<'a> Objects<'a> {
+    /// No object yet.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster, gateway: &str) -> Self {
+        Self { cluster, gateway: gateway.to_owned(), applied: BTreeSet::new() }
+    }
+
+    /// Makes the objects of `rules`, changes those that differ, deletes those that are not in them.
+    ///
+    /// # Panics
+    /// When the API server refuses.
+    pub fn set(&mut self, rules: &Rules) {
+        let yaml = rules.yaml_for(&self.gateway);
+        self.cluster.apply_yaml(&yaml);
+        let wanted = keys(&yaml);
+        let gone: Vec<Key> = self.applied.difference(&wanted).cloned().collect();
+        self.applied = wanted;
+        for (kind, name) in gone {
+            self.delete(kind, &name);
+        }
+    }
+
+    /// The name that the object called `name` in [`Rules`] has here.
+    #[must_use]
+    pub fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.gateway)
+    }
+
+    /// Deletes an object.
+    ///
+    /// # Panics
+    /// When the API server refuses.
+    pub fn delete(&self, kind: Kind, name: &str) {
+        let deleted =
+            self.cluster.block_on(async { api(self.cluster, kind).delete(name, &DeleteParams::default()).await });
+        deleted.unwrap_or_else(|error| panic!("cannot delete {kind}/{name}: {error}"));
+    }
+
+    /// Merges `patch` into an object.
+    ///
+    /// # Panics
+    /// When the API server refuses.
+    pub fn patch(&self, kind: Kind, name: &str, patch: &Value) {
+        let params = PatchParams::default();
+        let patched =
+            self.cluster.block_on(async { api(self.cluster, kind).patch(name, &params, &Patch::Merge(patch)).await });
+        patched.unwrap_or_else(|error| panic!("cannot patch {kind}/{name}: {error}"));
+    }
+
+    /// The object as the API server has it.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn get(&self, kind: Kind, name: &str) -> Value {
+        let object = self.cluster.block_on(async { api(self.cluster, kind).get(name).await });
+        let object = object.unwrap_or_else(|error| panic!("cannot read {kind}/{name}: {error}"));
+        serde_json::to_value(object).expect("an object is JSON")
+    }
+
+    /// Waits until the object's condition is as `wanted` says, and returns it.
+    ///
+    /// # Panics
+    /// When that does not come about in time; with the object as it is then.
+    #[must_use]
+    pub fn wait_condition(&self, kind: Kind, name: &str, condition: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let there = |object: Option<&DynamicObject>| {
+            object.and_then(|object| find(&object.data, condition)).is_some_and(&wanted)
+        };
+        let waited = self.cluster.block_on(async {
+            tokio::time::timeout(PATIENCE, await_condition(api(self.cluster, kind), name, there)).await
+        });
+        match waited {
+            Ok(Ok(Some(object))) => find(&object.data, condition).cloned().expect("it was there"),
+            Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {
+                panic!("{kind}/{name}: `{condition}` did not become as wanted; it is {:#}", self.get(kind, name))
+            }
+        }
+    }
+
+    /// Waits until the object is said to be programmed, or not for this reason.
+    ///
+    /// # Panics
+    /// When that does not come about in time.
+    #[must_use]
+    pub fn wait_programmed(&self, kind: Kind, name: &str, status: &str, reason: &str) -> Value {
+        self.wait_condition(kind, name, "Programmed", |condition| {
+            condition["status"] == status && condition["reason"] == reason
+        })
+    }
+
+    /// The Events about an object: `type reason note`.
+    ///
+    /// # Panics
+    /// When the API server refuses.
+    #[must_use]
+    pub fn events(&self, kind: Kind, name: &str) -> Vec<String> {
+        use k8s_openapi::api::events::v1::Event;
+        let events: Api<Event> = Api::namespaced(self.cluster.admin(), "default");
+        let all = self.cluster.block_on(async { events.list(&kube::api::ListParams::default()).await });
+        let about = |event: &Event| {
+            event.regarding.as_ref().is_some_and(|about| {
+                about.kind.as_deref() == Some(kind.name()) && about.name.as_deref() == Some(name)
+            })
+        };
+        let all = all.expect("Events can be listed");
+        all.items
+            .iter()
+            .filter(|event| about(event))
+            .map(|event| {
+                let text = |field: &Option<String>| field.clone().unwrap_or_default();
+                format!("{} {} {}", text(&event.type_), text(&event.reason), text(&event.note))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Objects<'_> {
+    fn drop(&mut self) {
+        // The cluster may be one that a test has killed.
+        let cluster = self.cluster;
+        let _ = cluster.block_on(tokio::time::timeout(PATIENCE, async {
+            for (kind, name) in &self.applied {
+                let _ = api(cluster, *kind).delete(name, &DeleteParams::default()).await;
+            }
+        }));
+    }
+}
+
+/// The objects of a kind, as the tests' administrator sees them.
+#[must_use]
+pub fn api(cluster: &Cluster, kind: Kind) -> Api<DynamicObject> {
+    let resource =
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("kubeovn.io", "v1", kind.name()), kind.plural());
+    Api::all_with(cluster.admin(), &resource)
+}
+
+/// The condition of this type in an object's status.
+#[must_use]
+pub fn find<'a>(object: &'a Value, condition: &str) -> Option<&'a Value> {
+    object.get("status")?.get("conditions")?.as_array()?.iter().find(|one| one["type"] == condition)
+}
+
+fn keys(yaml: &str) -> BTreeSet<Key> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).expect("the rules are YAML");
+    documents
+        .iter()
+        .filter_map(|document| {
+            let kind = Kind::from_name(document["kind"].as_str()?)?;
+            Some((kind, document["metadata"]["name"].as_str()?.to_owned()))
+        })
+        .collect()
+}
+
+/// A network whose gateway follows a cluster.
+pub struct ClusterLab<'a> {
+    // In the order of their end: the process, what it left in the kernel, the objects, the namespaces.
+    daemon: Option<Daemon>,
+    /// The gateway's places.
+    pub gateway: Gateway,
+    /// Its objects.
+    pub objects: Objects<'a>,
+    /// The network.
+    pub net: Topology,
+    /// The cluster.
+    pub cluster: &'a Cluster,
+}
+
+impl<'a> ClusterLab<'a> {
+    /// `rules` as objects, and the gateway that has them in force.
+    #[must_use]
+    pub fn new(cluster: &'a Cluster, rules: &Rules) -> Self {
+        Self::on(cluster, Topology::new(), rules, &cluster.admin_kubeconfig(), &[])
+    }
+
+    /// The same in `net`, with this kubeconfig and further arguments.
+    #[must_use]
+    pub fn on(cluster: &'a Cluster, net: Topology, rules: &Rules, kubeconfig: &Path, args: &[&str]) -> Self {
+        install_crds(cluster);
+        let name = scratch::unique_name();
+        let mut objects = Objects::new(cluster, &name);
+        objects.set(rules);
+        let gateway = Gateway::new(&net.gw).on_cluster(&name, kubeconfig).with_args(args);
+        let mut lab = Self { daemon: None, gateway, objects, net, cluster };
+        lab.start();
+        lab
+    }
+
+    /// Starts a daemon (the old one is killed if it still runs) and waits until the cluster's objects are in force.
+    pub fn start(&mut self) {
+        // One at a time: the lock has one holder.
+        self.daemon = None;
+        let mut daemon = self.gateway.spawn();
+        daemon.wait_ready();
+        daemon.wait_line(0, "reconciled and complete", |line| {
+            line.message() == "reconciled" && line.text.contains("\"complete\":true")
+        });
+        self.daemon = Some(daemon);
+    }
+
+    /// Puts a new daemon in the place of the old one, which is killed if it still runs.
+    pub fn replace_daemon(&mut self, daemon: Daemon) {
+        self.daemon = Some(daemon);
+    }
+
+    /// The running daemon.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("natgw runs")
+    }
+
+    /// The running daemon, to be killed.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn daemon_mut(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("natgw runs")
+    }
+
+    /// Changes the objects and waits until the maps are as `in_force` wants them.
+    ///
+    /// # Panics
+    /// When that does not come about in time.
+    pub fn set(&mut self, rules: &Rules, in_force: impl Fn(&MapDump) -> bool) {
+        self.objects.set(rules);
+        self.wait_maps(in_force);
+    }
+
+    /// Waits until the rule maps are as wanted. (bpffs announces nothing, so this looks again and again.)
+    ///
+    /// # Panics
+    /// When that does not come about in time.
+    pub fn wait_maps(&self, wanted: impl Fn(&MapDump) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let dump = MapDump::rules(&self.gateway);
+            if wanted(&dump) {
+                return;
+            }
+            assert!(Instant::now() < end, "the maps did not become as wanted: {dump:#?}\n{}", self.daemon().logs().text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The CRDs as `natgw crds` prints them.
+///
+/// # Panics
+/// When the API server refuses them.
+pub fn install_crds(cluster: &Cluster) {
+    cluster.apply_yaml(&crds());
+}
+
+/// What `natgw crds` prints.
+///
+/// # Panics
+/// When it fails.
+#[must_use]
+pub fn crds() -> String {
+    crate::command::run(&natgw().display().to_string(), &["crds"])
+}
+
+fn natgw() -> PathBuf {
+    crate::gateway::natgw_binary()
+}
