@@ -7,6 +7,7 @@
 pub mod announcements;
 pub mod capture;
 pub mod clock;
+pub mod cluster;
 pub mod cluster_lab;
 pub mod command;
 pub mod craft;
@@ -31,6 +32,7 @@ pub mod topology;
 pub mod trace;
 pub mod traffic;
 
+pub use cluster::Cluster;
 pub use daemon::Daemon;
 pub use gateway::Gateway;
 pub use cluster_lab::ClusterLab;
