@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod cluster;
 pub mod config_file;
 pub mod core;
 pub mod datapath;
