@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     check,
-    cluster::source::Watching,
+    cluster::{crd, source::Watching},
     exit::{self, Exit, Failure},
     logging, runtime, status,
 };
@@ -40,6 +40,8 @@ pub enum Command {
     Sessions(SessionsArgs),
     /// Remove the data plane of a gateway: programs, pins, addresses and routes it added
     Detach(DetachArgs),
+    /// Print the custom resource definitions as YAML, for clusters without kube-ovn
+    Crds(CrdsArgs),
     /// Print a completion script for a shell
     Completion {
         /// The shell
@@ -118,6 +120,14 @@ pub struct CheckArgs {
     /// Output format
     #[arg(short, long, default_value = "table")]
     pub output: Output,
+}
+
+/// Options of `natgw crds`.
+#[derive(Debug, Clone, Args)]
+pub struct CrdsArgs {
+    /// Only this kind, such as `IptablesEIP` [default: all]
+    #[arg(long, value_name = "NAME", value_parser = crd::parse_kind)]
+    pub kind: Option<String>,
 }
 
 /// Options of the commands that read a gateway's maps.
@@ -269,6 +279,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Rules(args) => status::rules(&args),
         Command::Sessions(args) => status::sessions(&args),
         Command::Detach(args) => runtime::detach::detach(&args),
+        Command::Crds(args) => crd::print(&args),
         Command::Completion { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "natgw", &mut script);
@@ -326,6 +337,7 @@ mod tests {
             ("natgw run --max-sessions 0", "0 is not in"),
             ("natgw sessions --proto tpc", "tcp, udp, icmp"),
             ("natgw sessions --eip 300.1.1.1", "invalid IPv4"),
+            ("natgw crds --kind Pod", "Subnet, QoSPolicy, VpcNatGateway"),
             ("natgw stauts", "status"),
         ] {
             let error = parse(line).expect_err(line).to_string();

@@ -21,7 +21,6 @@ use crate::{Cluster, Daemon, Gateway, Rules, Topology, daemon::PATIENCE, maps::M
 pub type Key = (Kind, String);
 
 /// The objects of one gateway in a cluster that other tests may share.
-#[derive(Debug)]
 pub struct Objects<'a> {
     cluster: &'a Cluster,
     gateway: String,
@@ -129,9 +128,10 @@ impl<'a> Objects<'a> {
         let events: Api<Event> = Api::namespaced(self.cluster.admin(), "default");
         let all = self.cluster.block_on(async { events.list(&kube::api::ListParams::default()).await });
         let about = |event: &Event| {
-            event.regarding.as_ref().is_some_and(|about| {
-                about.kind.as_deref() == Some(kind.name()) && about.name.as_deref() == Some(name)
-            })
+            event
+                .regarding
+                .as_ref()
+                .is_some_and(|about| about.kind.as_deref() == Some(kind.name()) && about.name.as_deref() == Some(name))
         };
         let all = all.expect("Events can be listed");
         all.items
@@ -271,7 +271,11 @@ impl<'a> ClusterLab<'a> {
             if wanted(&dump) {
                 return;
             }
-            assert!(Instant::now() < end, "the maps did not become as wanted: {dump:#?}\n{}", self.daemon().logs().text());
+            assert!(
+                Instant::now() < end,
+                "the maps did not become as wanted: {dump:#?}\n{}",
+                self.daemon().logs().text()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -33,9 +33,9 @@ pub mod trace;
 pub mod traffic;
 
 pub use cluster::Cluster;
+pub use cluster_lab::ClusterLab;
 pub use daemon::Daemon;
 pub use gateway::Gateway;
-pub use cluster_lab::ClusterLab;
 pub use lab::Lab;
 pub use netns::Netns;
 pub use rules::{Proto, Rules};

@@ -4,6 +4,7 @@
 //! here decides what a gateway does: `core` does, from the same index that manifests fill.
 
 mod client;
+pub mod crd;
 mod delays;
 mod errors;
 mod fold;
