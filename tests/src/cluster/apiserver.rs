@@ -39,7 +39,7 @@ impl ApiServer {
             ("authorization-mode", "RBAC".to_owned()),
             // Tokens of the TokenRequest API are real: signed, bound and of limited life.
             ("service-account-issuer", "https://natgw.test".to_owned()),
-            ("service-account-key-file", file("accounts.key")),
+            ("service-account-key-file", file("accounts.pub")),
             ("service-account-signing-key-file", file("accounts.key")),
             // It would wait for tokens that only a controller manager makes.
             ("disable-admission-plugins", "ServiceAccount".to_owned()),

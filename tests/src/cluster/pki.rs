@@ -33,7 +33,9 @@ pub(super) fn write(place: &Place) {
     admin.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     issue(place, "admin", &admin, &ca);
 
-    put(place, "accounts.key", &new_key().serialize_pem());
+    let accounts = new_key();
+    put(place, "accounts.key", &accounts.serialize_pem());
+    put(place, "accounts.pub", &accounts.public_key_pem());
 }
 
 fn subject(name: &str, groups: &[&str]) -> CertificateParams {

@@ -60,7 +60,7 @@ pub(crate) fn namespace(cluster: &Cluster) -> String {
 /// Makes or changes the config map `name`.
 pub(crate) fn put(cluster: &Cluster, namespace: &str, name: &str, value: &str) {
     cluster.apply_yaml(&format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name}, namespace: {namespace} }}\ndata: {{ value: {value} }}\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name}, namespace: {namespace} }}\ndata: {{ value: '{value}' }}\n"
     ));
 }
 
