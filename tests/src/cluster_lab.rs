@@ -149,11 +149,14 @@ impl Drop for Objects<'_> {
     fn drop(&mut self) {
         // The cluster may be one that a test has killed.
         let cluster = self.cluster;
-        let _ = cluster.block_on(tokio::time::timeout(PATIENCE, async {
+        cluster.block_on(async {
             for (kind, name) in &self.applied {
-                let _ = api(cluster, *kind).delete(name, &DeleteParams::default()).await;
+                let deletion = async { api(cluster, *kind).delete(name, &DeleteParams::default()).await };
+                if tokio::time::timeout(Duration::from_secs(2), deletion).await.is_err() {
+                    return;
+                }
             }
-        }));
+        });
     }
 }
 
@@ -277,6 +280,14 @@ impl<'a> ClusterLab<'a> {
                 self.daemon().logs().text()
             );
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for ClusterLab<'_> {
+    fn drop(&mut self) {
+        if let (Some(daemon), true) = (&self.daemon, std::thread::panicking()) {
+            eprintln!("the log of natgw:\n{}", daemon.logs().text());
         }
     }
 }

@@ -90,7 +90,9 @@ fn judge(said: &[&Diagnostic], failure: Option<&(&'static str, String)>, generat
             generation,
         };
     }
-    let message = if said.is_empty() { Cow::Borrowed("") } else { Cow::Owned(format!("warning: {}", sentences(said))) };
+    // Never empty: an API server of 1.20 takes an empty text in a server-side apply for null, and refuses it.
+    let message =
+        if said.is_empty() { Cow::Borrowed("in force") } else { Cow::Owned(format!("warning: {}", sentences(said))) };
     Verdict { programmed: true, reason: Cow::Borrowed(reason::PROGRAMMED), message, generation }
 }
 

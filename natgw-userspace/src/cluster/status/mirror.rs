@@ -40,7 +40,7 @@ impl<'a> Mirrors<'a> {
         Self { index, gateway, uses }
     }
 
-    /// The status fields of the object, `conditions` aside.
+    /// The status fields of the object, `conditions` aside; null for one that has to be absent.
     pub(super) fn of(&self, key: &ObjectKey, ready: bool) -> Map<String, Value> {
         let mut fields = Map::new();
         let Some(object) = self.index.get(key) else { return fields };
@@ -61,8 +61,9 @@ impl<'a> Mirrors<'a> {
     }
 
     fn mirror(&self, object: &Object, fields: &mut Map<String, Value>) {
+        // Absent, not empty: see `core::verdict`.
         let mut put = |name: &str, value: Option<&str>| {
-            fields.insert(name.to_owned(), json!(value.unwrap_or_default()));
+            fields.insert(name.to_owned(), json!(value.filter(|value| !value.is_empty())));
         };
         match &object.spec {
             Spec::IptablesEip(spec) => {
@@ -131,7 +132,7 @@ mod tests {
     fn every_kind_mirrors_what_kube_ovn_mirrors() {
         let eip = mirror(Kind::IptablesEip, "a", true);
         assert_eq!(eip, json!({"ready": true, "ip": "203.0.113.10", "nat": "dnat,fip,snat"}));
-        assert_eq!(mirror(Kind::IptablesEip, "idle", true)["nat"], "");
+        assert_eq!(mirror(Kind::IptablesEip, "idle", true)["nat"], Value::Null);
         assert_eq!(
             mirror(Kind::IptablesFipRule, "f", true),
             json!({"ready": true, "v4ip": "203.0.113.10", "natGwDp": "gw1", "internalIp": "10.0.1.2"})

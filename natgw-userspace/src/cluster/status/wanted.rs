@@ -27,7 +27,7 @@ pub struct Write {
     pub uid: String,
     /// What is to be said.
     pub conditions: Vec<Condition>,
-    /// Further fields of the status.
+    /// Further fields of the status; null: it has to be absent.
     pub fields: Map<String, Value>,
     /// What the server holds now.
     pub before: Value,
@@ -38,7 +38,10 @@ impl Write {
     #[must_use]
     pub fn is_in(&self, status: &Value) -> bool {
         self.conditions.iter().all(|condition| condition.is_in(status))
-            && self.fields.iter().all(|(name, value)| status.get(name) == Some(value))
+            && self.fields.iter().all(|(name, value)| match status.get(name) {
+                Some(there) => there == value || (value.is_null() && there == ""),
+                None => value.is_null(),
+            })
     }
 
     /// Whether it says the same as another, times and what was there before aside.
@@ -56,7 +59,8 @@ impl Write {
     /// The body of the server-side apply.
     #[must_use]
     pub fn patch(&self, key: &ObjectKey, now: &str) -> Value {
-        let mut status = self.fields.clone();
+        let fields = self.fields.iter().filter(|(_, value)| !value.is_null());
+        let mut status: Map<_, _> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
         let conditions = self.conditions.iter().map(|condition| condition.to_json(&self.before, now)).collect();
         status.insert("conditions".to_owned(), Value::Array(conditions));
         json!({
@@ -75,11 +79,7 @@ impl Write {
             severity: if condition.status { Severity::Normal } else { Severity::Warning },
             reason: condition.reason.clone(),
             action: condition.kind.to_owned(),
-            text: if condition.message.is_empty() {
-                format!("{} is {}", condition.kind, condition.status)
-            } else {
-                condition.message.clone()
-            },
+            text: condition.message.clone(),
         })
     }
 }

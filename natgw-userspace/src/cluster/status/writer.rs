@@ -98,7 +98,7 @@ impl Writer {
             event_running: None,
             next_event: Instant::now(),
             unknown: Vec::new(),
-            complaint: None,
+            complaints: BTreeMap::new(),
         };
         Self { shared, task: tokio::spawn(state.run()) }
     }
@@ -135,8 +135,8 @@ struct Task {
     next_event: Instant,
     /// Kinds whose CRD has no room for conditions.
     unknown: Vec<Kind>,
-    /// What was last said to be wrong with writing.
-    complaint: Option<String>,
+    /// What was last said to be wrong with writing, by kind.
+    complaints: BTreeMap<Kind, String>,
 }
 
 impl Task {
@@ -202,7 +202,7 @@ impl Task {
     fn finish(&mut self, key: &ObjectKey, write: &Write, outcome: Result<Value, kube::Error>) {
         let outcome = match outcome {
             Ok(status) => {
-                self.complain(None);
+                self.complain(key.kind, None);
                 self.count(|tally| tally.written += 1);
                 if write.conditions.iter().any(|condition| find(&status, condition.kind).is_none()) {
                     self.unknown.push(key.kind);
@@ -224,7 +224,7 @@ impl Task {
             }
             Err(error) => {
                 self.count(|tally| tally.failed += 1);
-                self.complain(Some(refusal(key, &error)));
+                self.complain(key.kind, Some(refusal(key, &error)));
                 Outcome::Failed
             }
         };
@@ -242,17 +242,16 @@ impl Task {
         }
     }
 
-    /// Says what is wrong once, and that it is right again.
-    fn complain(&mut self, complaint: Option<String>) {
-        if self.complaint == complaint {
-            return;
+    /// Says once for each kind what is wrong, and that it is right again.
+    fn complain(&mut self, kind: Kind, complaint: Option<String>) {
+        if let Some(text) = complaint {
+            if !self.complaints.contains_key(&kind) {
+                tracing::warn!("{text}; the data plane is not concerned");
+            }
+            self.complaints.insert(kind, text);
+        } else if self.complaints.remove(&kind).is_some() {
+            tracing::info!(%kind, "conditions of {kind} are written again");
         }
-        if let Some(text) = &complaint {
-            tracing::warn!("{text}; the data plane is not concerned");
-        } else {
-            tracing::info!("conditions are written again");
-        }
-        self.complaint = complaint;
     }
 
     fn count(&self, change: impl FnOnce(&mut Tally)) {
