@@ -161,6 +161,10 @@ fn gather(bpffs: &Path, interfaces: &[&str]) -> Facts {
 
 const CAPABILITIES: &str = "capabilities";
 
+/// All that natgw has a use for; `deploy/base` gives it these and no others.
+pub(crate) const CAPABILITIES_USED: [Capability; 4] =
+    [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
+
 fn judge(facts: &Facts) -> Vec<Check> {
     let kernel = parse_release(&facts.release);
     let mut checks = vec![capabilities(facts), kernel_version(&facts.release, kernel), bpffs(facts)];
@@ -231,7 +235,8 @@ fn capabilities(facts: &Facts) -> Check {
         let found = "without CAP_NET_RAW elastic IPs cannot be announced by ARP".to_owned();
         return Check { name, level: Level::Warning, found, fix: Some(fix) };
     }
-    Check { name, level: Level::Ok, found: "CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW".to_owned(), fix: None }
+    let found = CAPABILITIES_USED.map(|capability| capability.to_string()).join(", ");
+    Check { name, level: Level::Ok, found, fix: None }
 }
 
 fn bpffs(facts: &Facts) -> Check {

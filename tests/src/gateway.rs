@@ -115,8 +115,19 @@ impl Gateway {
     /// When the binary cannot be started.
     #[must_use]
     pub fn spawn_inside(&self) -> Daemon {
-        // nsenter becomes natgw: the pid stays.
-        let mut args = vec![format!("--net={}", self.netns.display()), natgw_binary().display().to_string()];
+        self.spawn_through(&[])
+    }
+
+    /// As [`Self::spawn_inside`]; the command line goes to `launcher`, which becomes natgw in the end.
+    ///
+    /// # Panics
+    /// When the launcher cannot be started.
+    #[must_use]
+    pub fn spawn_through(&self, launcher: &[String]) -> Daemon {
+        // nsenter becomes the launcher or natgw: the pid stays.
+        let mut args = vec![format!("--net={}", self.netns.display())];
+        args.extend_from_slice(launcher);
+        args.push(natgw_binary().display().to_string());
         args.extend(self.run_args(&[]));
         Daemon::spawn(Path::new("nsenter"), &args, self.scratch.dir())
     }

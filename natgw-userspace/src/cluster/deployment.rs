@@ -27,15 +27,27 @@ fn documents() -> Vec<Value> {
     files.flat_map(read).collect()
 }
 
-/// The only object of a kind. A field that Kubernetes does not have makes a difference and fails.
-fn only<T: Resource + DeserializeOwned + Serialize>() -> T {
+/// The objects of a kind. A field that Kubernetes does not have makes a difference and fails.
+fn all<T: Resource + DeserializeOwned + Serialize>() -> Vec<T> {
     let mut found = documents();
     found.retain(|document| document["kind"] == T::KIND);
+    let read = |document: Value| {
+        let typed: T = serde_json::from_value(document.clone()).expect("of its kind");
+        assert_eq!(
+            serde_json::to_value(&typed).expect("JSON"),
+            document,
+            "left: what Kubernetes keeps, right: the file"
+        );
+        typed
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// The only object of a kind.
+fn only<T: Resource + DeserializeOwned + Serialize>() -> T {
+    let mut found = all();
     assert_eq!(found.len(), 1, "{}", T::KIND);
-    let document = found.remove(0);
-    let typed: T = serde_json::from_value(document.clone()).expect("of its kind");
-    assert_eq!(serde_json::to_value(&typed).expect("JSON"), document, "left: what Kubernetes keeps, right: the file");
-    typed
+    found.remove(0)
 }
 
 fn pod() -> PodSpec {
@@ -83,16 +95,22 @@ fn the_cluster_role_allows_reading_every_kind_and_writing_its_status_and_nothing
     assert_eq!(allowed(role.rules), expected);
 }
 
+/// Where API servers take Events about cluster-scoped objects: up to 1.20 only in the second.
+const EVENT_NAMESPACES: [&str; 2] = ["default", "kube-system"];
+
 #[test]
-fn events_are_written_in_the_namespace_of_cluster_scoped_objects_only() {
-    let role: Role = only();
-    assert_eq!(role.metadata.namespace.as_deref(), Some("default"));
-    let expected = ["create", "patch"].map(|verb| format!("{verb} events.k8s.io/events"));
-    assert_eq!(allowed(role.rules), BTreeSet::from(expected));
+fn events_are_written_where_cluster_scoped_objects_have_theirs_and_nowhere_else() {
+    let roles: Vec<Role> = all();
+    let namespaces: Vec<_> = roles.iter().filter_map(|role| role.metadata.namespace.as_deref()).collect();
+    assert_eq!(namespaces, EVENT_NAMESPACES);
+    for role in roles {
+        let expected = ["create", "patch"].map(|verb| format!("{verb} events.k8s.io/events"));
+        assert_eq!(allowed(role.rules), BTreeSet::from(expected));
+    }
 }
 
 #[test]
-fn both_roles_are_bound_to_the_pods_own_account() {
+fn all_roles_are_bound_to_the_pods_own_account() {
     let account: ServiceAccount = only();
     let subject = Subject {
         kind: "ServiceAccount".into(),
@@ -101,14 +119,19 @@ fn both_roles_are_bound_to_the_pods_own_account() {
         ..Subject::default()
     };
     let cluster: ClusterRoleBinding = only();
-    assert_eq!((cluster.subjects, cluster.role_ref.name.as_str()), (Some(vec![subject.clone()]), "natgw"));
-    let events: RoleBinding = only();
-    assert_eq!((events.subjects, events.role_ref.name.as_str()), (Some(vec![subject]), "natgw-events"));
-    assert_eq!(events.metadata.namespace.as_deref(), Some("default"));
+    assert_eq!(cluster.role_ref.name, only::<ClusterRole>().metadata.name.expect("a name"));
+    assert_eq!(cluster.subjects, Some(vec![subject.clone()]));
+    let bindings: Vec<RoleBinding> = all();
+    let roles: Vec<Role> = all();
+    assert_eq!(bindings.len(), roles.len());
+    for (binding, role) in bindings.into_iter().zip(roles) {
+        assert_eq!(binding.metadata.namespace, role.metadata.namespace);
+        assert_eq!((binding.role_ref.kind.as_str(), Some(binding.role_ref.name)), ("Role", role.metadata.name));
+        assert_eq!(binding.subjects, Some(vec![subject.clone()]));
+    }
     assert_eq!(pod().service_account_name, account.metadata.name);
     assert_eq!(account.automount_service_account_token, Some(false));
-    let set: StatefulSet = only();
-    assert_eq!(set.metadata.namespace, account.metadata.namespace);
+    assert_eq!(only::<StatefulSet>().metadata.namespace, account.metadata.namespace);
 }
 
 #[test]

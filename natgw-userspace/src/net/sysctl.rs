@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use thiserror::Error;
 
 /// A setting that could not be made.
@@ -81,8 +82,20 @@ pub fn interface_settings(interface: &str) -> Vec<Setting> {
 /// Makes each setting that differs; returns the names of those written and every failure.
 #[must_use]
 pub fn ensure(settings: &[Setting]) -> (Vec<String>, Vec<SysctlError>) {
-    ensure_below(Path::new("/proc/sys/net/ipv4"), settings)
+    ensure_below(&root(Path::new(WRITABLE)), settings)
 }
+
+/// Where a pod may mount the node's `/proc/sys/net`: `/proc/sys` is read-only in a container that is not privileged.
+/// Through a mount, too, the files belong to the namespace of the thread that opens them, never to the node's.
+pub const WRITABLE: &str = "/run/natgw/proc-sys-net";
+
+fn root(writable: &Path) -> PathBuf {
+    let mounted = statfs(writable).is_ok_and(|found| found.filesystem_type() == PROC_SUPER_MAGIC);
+    if mounted { writable.join("ipv4") } else { PathBuf::from("/proc/sys/net/ipv4") }
+}
+
+/// A test holds it to [`WRITABLE`].
+const READ_ONLY: &str = "; mount the node's /proc/sys/net at /run/natgw/proc-sys-net, or run privileged";
 
 fn ensure_below(root: &Path, settings: &[Setting]) -> (Vec<String>, Vec<SysctlError>) {
     let mut written = Vec::new();
@@ -98,7 +111,7 @@ fn ensure_below(root: &Path, settings: &[Setting]) -> (Vec<String>, Vec<SysctlEr
             Err(source) => {
                 let read_only =
                     [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem].contains(&source.kind());
-                let hint = if read_only { "; /proc/sys must be writable: run privileged" } else { "" };
+                let hint = if read_only { READ_ONLY } else { "" };
                 errors.push(SysctlError { name: name(setting), value: setting.value, source, hint });
             }
         }
@@ -113,6 +126,15 @@ fn name(setting: &Setting) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mounted_proc_is_preferred_and_anything_else_at_its_place_is_not() {
+        assert_eq!(root(Path::new("/proc/sys/net")), Path::new("/proc/sys/net/ipv4"));
+        assert_eq!(root(Path::new("/proc/self")), Path::new("/proc/self/ipv4"));
+        assert_eq!(root(&std::env::temp_dir()), Path::new("/proc/sys/net/ipv4"));
+        assert_eq!(root(Path::new("/nowhere")), Path::new("/proc/sys/net/ipv4"));
+        assert!(READ_ONLY.contains(WRITABLE));
+    }
 
     #[test]
     fn only_settings_that_differ_are_written() {

@@ -55,6 +55,7 @@ fn a_reader_that_leaves_early_is_no_error() {
         format!("rules {gateway_args}"),
         format!("sessions {gateway_args}"),
         "completion bash".to_owned(),
+        "crds".to_owned(),
         "--help".to_owned(),
     ] {
         // The reader takes nothing at all.
@@ -63,6 +64,23 @@ fn a_reader_that_leaves_early_is_no_error() {
         assert!(output.status.success(), "{what}: {:?} {}", output.status, stderr(&output));
         assert!(output.stderr.is_empty(), "{what}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn crds_prints_documents_for_kubectl_and_needs_nothing() {
+    let binary = natgw_binary().display().to_string();
+    let output = command::output(&binary, &["crds"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let documents: Vec<_> = text.split("\n---\n").collect();
+    assert_eq!(documents.len(), 7, "{text}");
+    assert!(documents.iter().all(|document| document.starts_with("apiVersion: apiextensions.k8s.io/v1\n")), "{text}");
+    let one = command::output(&binary, &["crds", "--kind", "IptablesEIP"]);
+    let one = String::from_utf8_lossy(&one.stdout).into_owned();
+    assert!(documents.contains(&one.trim_end()) && one.contains("name: iptables-eips.kubeovn.io"), "{one}");
+    let none = command::output(&binary, &["crds", "--kind", "Pod"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(none.stdout.is_empty() && stderr(&none).contains("IptablesSnatRule"), "{}", stderr(&none));
 }
 
 #[test]
