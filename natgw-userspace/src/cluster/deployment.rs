@@ -95,18 +95,11 @@ fn the_cluster_role_allows_reading_every_kind_and_writing_its_status_and_nothing
     assert_eq!(allowed(role.rules), expected);
 }
 
-/// Where API servers take Events about cluster-scoped objects: up to 1.20 only in the second.
-const EVENT_NAMESPACES: [&str; 2] = ["default", "kube-system"];
-
 #[test]
-fn events_are_written_where_cluster_scoped_objects_have_theirs_and_nowhere_else() {
-    let roles: Vec<Role> = all();
-    let namespaces: Vec<_> = roles.iter().filter_map(|role| role.metadata.namespace.as_deref()).collect();
-    assert_eq!(namespaces, EVENT_NAMESPACES);
-    for role in roles {
-        let expected = ["create", "patch"].map(|verb| format!("{verb} events.k8s.io/events"));
-        assert_eq!(allowed(role.rules), BTreeSet::from(expected));
-    }
+fn events_are_written_where_they_belong_and_nowhere_else() {
+    let role: Role = only();
+    assert_eq!(role.metadata.namespace.as_deref(), Some(super::status::events::NAMESPACE));
+    assert_eq!(allowed(role.rules), BTreeSet::from(["create events.k8s.io/events".to_owned()]));
 }
 
 #[test]

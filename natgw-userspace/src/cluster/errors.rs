@@ -31,7 +31,7 @@ pub(super) fn explain(kind: Kind, error: &watcher::Error) -> String {
         ),
         Some(403) => format!(
             "listing and watching `{plural}.{group}` is forbidden; the ServiceAccount needs get, list and watch on it \
-             (deploy/base/rbac.yaml)"
+             (deploy/base/manifests/rbac.yaml)"
         ),
         Some(401) => format!(
             "the API server does not accept the credentials for `{plural}.{group}` (an expired token is read again from \

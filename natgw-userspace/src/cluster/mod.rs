@@ -6,6 +6,8 @@
 mod client;
 pub mod crd;
 mod delays;
+#[cfg(test)]
+mod deployment;
 mod errors;
 mod fold;
 mod links;

@@ -1,17 +1,24 @@
 //! Events: what happened, for `kubectl describe`. At most so many at a time, and never waited for.
 
-use std::{collections::VecDeque, time::Duration};
-
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Client,
-    runtime::events::{Event, EventType, Recorder, Reporter},
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, api::PostParams};
 use tokio::time::timeout;
 
 use super::MANAGER;
 use crate::core::objects::{API_VERSION, ObjectKey};
 
+/// Where Events about cluster-scoped objects live. API servers before 1.21 accept them here only, later ones in `default`
+/// as well; kube's own recorder cannot be told.
+pub const NAMESPACE: &str = "kube-system";
 /// Events that wait; a good one more is forgotten, and the oldest good one gives way to a bad one.
 const WAITING_MAX: usize = 512;
 /// One Event takes no longer.
@@ -80,42 +87,53 @@ impl Waiting {
     }
 }
 
-/// The recorder for the gateway of this name: several gateways on a node are told apart.
-pub(super) fn recorder(client: Client, gateway: &str) -> Recorder {
-    Recorder::new(client, Reporter { controller: MANAGER.to_owned(), instance: Some(gateway.to_owned()) })
-}
-
-/// Writes one Event.
+/// Writes one Event, reported by the gateway of this name.
 ///
 /// # Errors
 /// In words.
-pub(super) async fn publish(recorder: Recorder, note: Note) -> Result<(), String> {
+pub(super) async fn publish(client: Client, gateway: String, note: Note) -> Result<(), String> {
+    let events: Api<Event> = Api::namespaced(client, NAMESPACE);
+    let event = event(&gateway, note, SystemTime::now());
+    match timeout(TIMEOUT, events.create(&PostParams::default(), &event)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+    }
+}
+
+fn event(gateway: &str, note: Note, now: SystemTime) -> Event {
     let mut text = note.text;
     if text.len() > NOTE_MAX {
         let end = (0..=NOTE_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
     }
-    let event = Event {
-        type_: match note.severity {
-            Severity::Normal => EventType::Normal,
-            Severity::Warning => EventType::Warning,
+    let kind = match note.severity {
+        Severity::Normal => "Normal",
+        Severity::Warning => "Warning",
+    };
+    let nanos = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{nanos:x}", note.about.name)),
+            namespace: Some(NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
         },
-        reason: note.reason,
+        event_time: Timestamp::try_from(now).ok().map(MicroTime),
+        reporting_controller: Some(MANAGER.to_owned()),
+        // Several gateways of a cluster are told apart.
+        reporting_instance: Some(gateway.to_owned()),
+        action: Some(note.action),
+        reason: Some(note.reason),
         note: Some(text),
-        action: note.action,
-        secondary: None,
-    };
-    let about = ObjectReference {
-        api_version: Some(API_VERSION.to_owned()),
-        kind: Some(note.about.kind.name().to_owned()),
-        name: Some(note.about.name),
-        uid: Some(note.uid),
-        ..ObjectReference::default()
-    };
-    match timeout(TIMEOUT, recorder.publish(&event, &about)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+        type_: Some(kind.to_owned()),
+        regarding: Some(ObjectReference {
+            api_version: Some(API_VERSION.to_owned()),
+            kind: Some(note.about.kind.name().to_owned()),
+            name: Some(note.about.name),
+            uid: Some(note.uid),
+            ..ObjectReference::default()
+        }),
+        ..Event::default()
     }
 }
 
@@ -123,6 +141,17 @@ pub(super) async fn publish(recorder: Recorder, note: Note) -> Result<(), String
 mod tests {
     use super::*;
     use crate::core::objects::Kind;
+
+    #[test]
+    fn an_event_about_a_cluster_scoped_object_names_no_namespace_of_it() {
+        let long = Note { text: "ä".repeat(NOTE_MAX), ..note(Severity::Warning, "EipMissing") };
+        let event = event("gw1", long, UNIX_EPOCH + Duration::from_secs(1));
+        assert_eq!(event.metadata.name.as_deref(), Some("a.3b9aca00"));
+        assert_eq!(event.metadata.namespace.as_deref(), Some(NAMESPACE));
+        let about = event.regarding.expect("an object");
+        assert_eq!((about.namespace, about.kind.as_deref()), (None, Some("IptablesEIP")));
+        assert!(event.note.is_some_and(|note| note.len() <= NOTE_MAX && note.ends_with('ä')));
+    }
 
     fn note(severity: Severity, reason: &str) -> Note {
         Note {

@@ -10,7 +10,6 @@ use std::{
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
-    runtime::events::Recorder,
 };
 use serde_json::Value;
 use tokio::{
@@ -38,6 +37,8 @@ use crate::{
 const AT_A_TIME: usize = 8;
 /// One write takes no longer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// What an API server answers, with status 500, to the apply of a field that the CRD does not have.
+const UNDECLARED: &str = "field not declared in schema";
 /// Between two Events, so that many changes at once do not flood etcd.
 const EVENT_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -89,8 +90,8 @@ impl Writer {
     pub fn start(client: Client, gateway: &str) -> Self {
         let shared = Arc::new(Shared::default());
         let state = Task {
-            recorder: events::recorder(client.clone(), gateway),
             client,
+            gateway: gateway.to_owned(),
             shared: shared.clone(),
             pace: Pace::default(),
             waiting: Waiting::default(),
@@ -126,7 +127,7 @@ impl Writer {
 
 struct Task {
     client: Client,
-    recorder: Recorder,
+    gateway: String,
     shared: Arc<Shared>,
     pace: Pace,
     waiting: Waiting,
@@ -195,7 +196,7 @@ impl Task {
             && let Some(note) = self.waiting.pop()
         {
             self.next_event = now + EVENT_INTERVAL;
-            self.event_running = Some(tokio::spawn(events::publish(self.recorder.clone(), note)));
+            self.event_running = Some(tokio::spawn(events::publish(self.client.clone(), self.gateway.clone(), note)));
         }
     }
 
@@ -205,12 +206,7 @@ impl Task {
                 self.complain(key.kind, None);
                 self.count(|tally| tally.written += 1);
                 if write.conditions.iter().any(|condition| find(&status, condition.kind).is_none()) {
-                    self.unknown.push(key.kind);
-                    tracing::warn!(
-                        kind = %key.kind,
-                        "the CRD of {} has no status.conditions, so none are written; `natgw crds` prints one that has",
-                        key.kind
-                    );
+                    self.has_no_conditions(key.kind);
                 }
                 for note in write.notes(key) {
                     self.waiting.push(note);
@@ -222,6 +218,13 @@ impl Task {
                 self.count(|tally| tally.gone += 1);
                 Outcome::Gone
             }
+            Err(error) if answer(&error).is_some_and(|status| status.message.contains(UNDECLARED)) => {
+                self.has_no_conditions(key.kind);
+                for note in write.notes(key) {
+                    self.waiting.push(note);
+                }
+                Outcome::Gone
+            }
             Err(error) => {
                 self.count(|tally| tally.failed += 1);
                 self.complain(key.kind, Some(refusal(key, &error)));
@@ -229,6 +232,18 @@ impl Task {
             }
         };
         self.pace.finish(key, outcome, Instant::now());
+    }
+
+    /// kube-ovn's own `VpcNatGateway` is such a kind.
+    fn has_no_conditions(&mut self, kind: Kind) {
+        if !self.unknown.contains(&kind) {
+            self.unknown.push(kind);
+            tracing::warn!(
+                %kind,
+                "the CRD of {kind} has no status.conditions: only Events are written (`natgw crds --kind {kind}` prints \
+                 a CRD that has)"
+            );
+        }
     }
 
     fn finish_event(&mut self, outcome: Result<(), String>) {
@@ -264,7 +279,7 @@ fn refusal(key: &ObjectKey, error: &kube::Error) -> String {
     if answer(error).is_some_and(|status| status.code == 403) {
         return format!(
             "cannot write conditions: patching `{plural}/status` is forbidden; the ServiceAccount needs patch on it \
-             (deploy/base/rbac.yaml)"
+             (deploy/base/manifests/rbac.yaml)"
         );
     }
     format!("cannot write conditions of {}: {}", key.kind, chain(error))
