@@ -5,6 +5,7 @@
 //! `worlds` makes the worlds, `gateway` runs `natgw_common::nat` over the model's maps, `probes` are the packets, `memo`
 //! remembers their fates; the other modules hold the tests.
 
+mod exchanges;
 mod gateway;
 mod judge;
 mod memo;

@@ -53,6 +53,15 @@ impl Kind {
             Self::LaterPiece => (proto::UDP, Transport::Other, Fragment::Later),
         }
     }
+
+    /// What an answer to it looks like.
+    pub(super) const fn answer(self) -> Self {
+        match self {
+            Self::Echo => Self::EchoReply,
+            Self::EchoReply => Self::Echo,
+            Self::Syn | Self::Fin | Self::Udp | Self::Gre | Self::FirstPiece | Self::LaterPiece => self,
+        }
+    }
 }
 
 fn header(src: Addr, dst: Addr, proto: u8, fragment: Fragment) -> Ipv4 {
