@@ -14,4 +14,6 @@ pub mod plan;
 pub mod verdict;
 
 #[cfg(test)]
+mod small_worlds;
+#[cfg(test)]
 pub(crate) mod testing;

@@ -129,7 +129,9 @@ pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
     ops.extend(changed(&desired.fip_out, &actual.fip_out).map(|(k, v)| MapOp::PutFipOut(k, v)));
     ops.extend(changed(&desired.fip_in, &actual.fip_in).map(|(k, v)| MapOp::PutFipIn(k, v)));
     ops.extend(changed(&desired.dnat, &actual.dnat).map(|(k, v)| MapOp::PutDnat(k, v)));
-    ops.extend(changed(&desired.snat, &actual.snat).map(|(k, v)| MapOp::PutSnat(k, v)));
+    // Keys are in the order of their prefix length. A host finds the longest prefix: what a wider network says must not
+    // reach it before its own, newer one is there, and not again while its own, older one goes.
+    ops.extend(changed(&desired.snat, &actual.snat).rev().map(|(k, v)| MapOp::PutSnat(k, v)));
     ops.extend(gone(&desired.snat, &actual.snat).map(MapOp::DelSnat));
     ops.extend(gone(&desired.dnat, &actual.dnat).map(MapOp::DelDnat));
     ops.extend(gone(&desired.fip_in, &actual.fip_in).map(MapOp::DelFipIn));
@@ -159,7 +161,7 @@ pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
 fn changed<K: Ord + Copy, V: PartialEq + Copy>(
     desired: &BTreeMap<K, V>,
     actual: &BTreeMap<K, V>,
-) -> impl Iterator<Item = (K, V)> {
+) -> impl DoubleEndedIterator<Item = (K, V)> {
     desired.iter().filter(|(key, value)| actual.get(*key) != Some(*value)).map(|(key, value)| (*key, *value))
 }
 

@@ -159,6 +159,29 @@ fn the_order_is_eips_rules_then_removed_rules_then_removed_eips() {
 }
 
 #[test]
+fn the_narrowest_source_network_comes_first_and_goes_last() {
+    let both = [eip("a", "203.0.113.10"), eip("b", "203.0.113.11")];
+    let with = |rules: Vec<Object>| world(both.iter().cloned().chain(rules));
+    let wide_on = |eip| snat("wide", eip, "10.0.1.0/24");
+    let to = with(vec![wide_on("b"), snat("narrow", "a", "10.0.1.1/32")]);
+    let prefixes = |to: &DesiredState, from: &DesiredState| {
+        let ops = plan(to, &Actual::from(from)).ops.into_iter();
+        ops.filter_map(|op| {
+            if let MapOp::PutSnat(key, _) = op {
+                Some(format!("put /{}", key.prefix_len))
+            } else if let MapOp::DelSnat(key) = op {
+                Some(format!("delete /{}", key.prefix_len))
+            } else {
+                None
+            }
+        })
+        .collect::<Vec<_>>()
+    };
+    assert_eq!(prefixes(&to, &with(vec![wide_on("a")])), ["put /32", "put /24"]);
+    assert_eq!(prefixes(&with(vec![]), &to), ["delete /24", "delete /32"]);
+}
+
+#[test]
 fn a_floating_ip_that_goes_or_changes_its_pod_ends_its_sessions() {
     let from = Actual::from(&on_a([fip("f", "a", "10.0.1.1")]));
     let ended = vec![EndSessions::Fip { eip: A, pod: POD_1 }];
