@@ -125,7 +125,8 @@ impl<'a> Objects<'a> {
     #[must_use]
     pub fn events(&self, kind: Kind, name: &str) -> Vec<String> {
         use k8s_openapi::api::events::v1::Event;
-        let events: Api<Event> = Api::namespaced(self.cluster.admin(), natgw_userspace::cluster::status::events::NAMESPACE);
+        let events: Api<Event> =
+            Api::namespaced(self.cluster.admin(), natgw_userspace::cluster::status::events::NAMESPACE);
         let all = self.cluster.block_on(async { events.list(&kube::api::ListParams::default()).await });
         let about = |event: &Event| {
             event
