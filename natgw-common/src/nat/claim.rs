@@ -165,7 +165,8 @@ fn open_exact<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     }
 }
 
-/// Ports with a DNAT rule are never used: replies would be taken for new flows of that rule once the session is gone.
+/// Ports with a DNAT rule in force are never used: replies would be taken for new flows of that rule once the session
+/// is gone.
 #[inline(always)]
 fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     let first = wanted.key.ext_port;
@@ -211,10 +212,13 @@ fn refuse<E: Env>(env: &E, reason: DropReason) -> DropReason {
     reason
 }
 
+/// Whether a DNAT rule has this port. One that a floating IP shadows gets no packet, and so reserves nothing: the
+/// port may be that of a connection which the floating IP's pod began without a session.
 #[inline(always)]
 fn reserved<E: Env>(env: &E, key: &SessionKey) -> bool {
     (key.proto == proto::TCP || key.proto == proto::UDP)
         && env.dnat(&DnatKey::new(key.ext_addr, key.ext_port, key.proto)).is_some()
+        && env.fip_in(key.ext_addr).is_none()
 }
 
 #[inline(always)]

@@ -106,3 +106,21 @@ fn a_pod_without_sessions_follows_its_new_eip_at_once() {
         (Outside, udp("8.8.8.8:2 > 203.0.113.9:1"), "pass pass_external"),
     ]);
 }
+
+#[test]
+fn a_port_mapping_that_the_floating_ip_shadows_takes_no_port_from_the_pod() {
+    let mut gateway = fip();
+    gateway.0.rules.dnat(6, "203.0.113.9:80 > 10.0.0.7:8080");
+    gateway.0.rules.fip("203.0.113.8", "10.0.0.8");
+    let (came, peer) = (tcp("8.8.8.8:5000 > 203.0.113.9:80", SYN), tcp("10.0.0.8:5000 > 203.0.113.9:80", SYN));
+    gateway.table(&[
+        (Outside, came, "internal fip_in 8.8.8.8:5000 > 10.0.0.9:80"),
+        (Vpc, peer, "internal hairpin_out 203.0.113.8:5000 > 10.0.0.9:80"),
+    ]);
+    // Both connections began without sessions; from now on they need them.
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    gateway.table(&[
+        (Vpc, tcp("10.0.0.9:80 > 8.8.8.8:5000", ACK), "external fip_out 203.0.113.9:80 > 8.8.8.8:5000"),
+        (Vpc, tcp("10.0.0.9:80 > 203.0.113.8:5000", ACK), "internal hairpin_out 203.0.113.9:80 > 10.0.0.8:5000"),
+    ]);
+}
