@@ -65,6 +65,11 @@ pub(super) fn touch<E: Env>(env: &E, cell: E::Cell, proto: u8, transport: Transp
     if expired(seen, idle_limit(&env.config().timeouts, proto, state), now) {
         return false;
     }
+    // Before the state: the new one may have a shorter limit, by which nobody must judge the old sight. Losing this
+    // swap to another packet is as good as winning it; losing it to a removal is noticed by the next one.
+    if now.saturating_sub(seen) >= REFRESH_NS {
+        cell.swap_last_seen(seen, now);
+    }
     if let Transport::Tcp(event) = transport
         && let Some(old) = TcpState::from_u32(state)
     {
@@ -75,10 +80,6 @@ pub(super) fn touch<E: Env>(env: &E, cell: E::Cell, proto: u8, transport: Transp
                 env.count(SessionStat::Reopened);
             }
         }
-    }
-    // Losing this swap to another packet is as good as winning it; losing it to a removal is noticed by the next one.
-    if now.saturating_sub(seen) >= REFRESH_NS {
-        cell.swap_last_seen(seen, now);
     }
     true
 }

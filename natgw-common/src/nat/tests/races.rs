@@ -196,3 +196,30 @@ fn a_reply_never_reaches_the_pod_whose_session_took_the_memory_of_its_own() {
         },
     );
 }
+
+#[test]
+fn the_sweeper_does_not_end_a_connection_whose_idle_time_a_segment_is_shortening() {
+    let out = |flags| tcp("10.0.0.5:4000 > 8.8.8.8:80", flags);
+    for last in [FIN | ACK, RST] {
+        race(
+            || {
+                let gateway = Gateway::with_snat();
+                gateway.vpc(&out(SYN));
+                gateway.outside(&tcp("8.8.8.8:80 > 203.0.113.1:4000", SYN | ACK));
+                gateway.vpc(&out(ACK));
+                // Longer than a closing connection may be idle, shorter than an established one.
+                gateway.seconds(300);
+                gateway
+            },
+            |gateway| gateway.vpc(&out(last)),
+            |gateway| {
+                let (key, session) = gateway.0.dump()[0];
+                sweep(&gateway.0, SweepOp::Expired, &SweepItem { key, created_ns: session.created_ns })
+            },
+            |gateway, _, swept| {
+                gateway.0.check_index()?;
+                ensure(!swept && gateway.0.dump().len() == 1, "the session is gone")
+            },
+        );
+    }
+}
