@@ -4,7 +4,10 @@
 //! if that cannot be had, the claim is taken back. Removal goes the other way round, and only by the one who swapped
 //! `last_seen_ns` to dead, so two CPUs never remove or reuse one session together.
 
-use super::{Env, Inserted, SessionCell, Tuple, lifetime::alive};
+use super::{
+    Env, Inserted, SessionCell, Tuple,
+    lifetime::{alive, read},
+};
 use crate::{
     abi::{DnatKey, DropReason, FlowKey, Origin, Session, SessionKey, SessionStat},
     tcp_state::{Sender, TcpState},
@@ -89,6 +92,15 @@ pub(super) const fn may_begin(transport: Transport) -> bool {
         | Transport::Other => true,
         Transport::Tcp(TcpEvent::Fin | TcpEvent::Rst) | Transport::QueryReply | Transport::IcmpError => false,
     }
+}
+
+/// Whether a live session of another flow has the tuple of `wanted`: a packet that needs no session, but leaves with
+/// that tuple, would pass for one of that flow.
+#[inline(always)]
+pub(super) fn is_anothers<E: Env>(env: &E, wanted: &Wanted) -> bool {
+    let Some((cell, _)) = read(env, &wanted.key) else { return false };
+    let seen = cell.last_seen_ns();
+    alive(env, cell, seen, wanted.key.proto) && !same_flow(cell, &wanted.session)
 }
 
 /// The outcome of one claim.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A packet of the internal interface to an EIP, of no session that its sender had begun: how it is to look to the
-/// pod that was dialled, if it needs a session for that.
+/// pod that was dialled, if it needs a session for that, or must not take the tuple of one.
 #[inline(always)]
 pub(super) fn dial<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tuple, Origin), E::Verdict> {
     let ends_here = packet.ip.ttl <= 1;
@@ -41,9 +41,7 @@ pub(super) fn dial<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tu
     let own = env.fip_out(tuple.src);
     let outside = Tuple { src: own.map_or(tuple.dst, |own| own.addr), ..target };
     if let (Some(own), Some(fip)) = (own, fip) {
-        // What cannot begin a session still belongs to the two pods' own addresses.
-        let stateless = !own.has(FipFlags::Stateful) && !fip.has(FipFlags::Stateful);
-        if stateless || !may_begin(packet.transport) {
+        if !own.has(FipFlags::Stateful) && !fip.has(FipFlags::Stateful) {
             return Err(env.translate(outside, Counter::HairpinOut, Exit::Internal));
         }
     } else if !may_begin(packet.transport) {

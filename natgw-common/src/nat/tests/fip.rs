@@ -124,3 +124,33 @@ fn a_port_mapping_that_the_floating_ip_shadows_takes_no_port_from_the_pod() {
         (Vpc, tcp("10.0.0.9:80 > 203.0.113.8:5000", ACK), "internal hairpin_out 203.0.113.9:80 > 10.0.0.8:5000"),
     ]);
 }
+
+#[test]
+fn on_a_shared_eip_nothing_of_the_pod_leaves_with_the_tuple_of_an_snat_client() {
+    let mut gateway = fip();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    let of_the_pod = |flags| tcp("10.0.0.9:4000 > 8.8.8.8:80", flags);
+    gateway.table(&[
+        (Vpc, tcp("10.0.0.5:4000 > 8.8.8.8:80", SYN), "external snat_out 203.0.113.9:4000 > 8.8.8.8:80"),
+        (Vpc, raw(GRE, "10.0.0.5 > 8.8.8.8"), "external snat_out 203.0.113.9 > 8.8.8.8"),
+        (Vpc, of_the_pod(RST), "drop no_session"),
+        (Vpc, of_the_pod(FIN | ACK), "drop no_session"),
+        (Vpc, of_the_pod(ACK).first_fragment(), "drop fragment"),
+        (Vpc, raw(GRE, "10.0.0.9 > 8.8.8.8").first_fragment(), "drop fragment"),
+        (Vpc, raw(GRE, "10.0.0.9 > 8.8.8.8").later_fragment(), "drop fragment"),
+    ]);
+    gateway.seconds(601);
+    gateway.table(&[
+        (Vpc, of_the_pod(RST), "external fip_out 203.0.113.9:4000 > 8.8.8.8:80"),
+        (Vpc, of_the_pod(ACK).first_fragment(), "external fip_out 203.0.113.9:4000 > 8.8.8.8:80"),
+    ]);
+}
+
+#[test]
+fn a_reset_of_the_pod_does_not_leave_with_the_port_of_its_own_other_connection() {
+    let mut gateway = fip();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    gateway.vpc(&tcp("10.0.0.5:4000 > 8.8.8.8:80", SYN));
+    let port = gateway.vpc(&tcp("10.0.0.9:4000 > 8.8.8.8:80", SYN)).source_port();
+    assert_eq!(gateway.vpc(&tcp(&format!("10.0.0.9:{port} > 8.8.8.8:80"), RST)), "drop no_session");
+}
