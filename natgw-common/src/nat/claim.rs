@@ -298,10 +298,10 @@ fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, steal: Steal) -> C
     if inserted == Inserted::Exists {
         inserted = match displace(env, flow, session, steal) {
             // It leads to this very tuple: left behind by its last session, or another CPU has just repaired it.
-            Some(other) if *other == *key => Inserted::Yes,
+            Some(other) if other == *key => Inserted::Yes,
             Some(other) => {
                 env.remove_session(key);
-                *key = *other;
+                *key = other;
                 return Claim::Other;
             }
             None => env.insert_flow(flow, key),
@@ -325,9 +325,9 @@ fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, steal: Steal) -> C
 
 /// Clears a stale index entry; `Some` if it belongs to a live session of the same flow.
 #[inline(always)]
-fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session, steal: Steal) -> Option<&'e SessionKey> {
+fn displace<E: Env>(env: &E, flow: &FlowKey, session: &Session, steal: Steal) -> Option<SessionKey> {
     let other = env.flow(flow)?;
-    if let Some(cell) = env.session(other)
+    if let Some(cell) = env.session(&other)
         && same_flow(cell, session)
     {
         let seen = cell.last_seen_ns();
@@ -335,13 +335,20 @@ fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session, steal: St
         if !closed && alive(env, cell, seen, other.proto) {
             return Some(other);
         }
-        if remove_with(env, other, cell, (seen, flow)) {
+        if remove_with(env, &other, cell, (seen, flow)) {
             env.count(SessionStat::Reclaimed);
         }
         return None;
     }
-    env.remove_flow(flow);
-    None
+    // No map compares and deletes at once. An entry that was replaced meanwhile stays;
+    if env.flow(flow) == Some(other) {
+        env.remove_flow(flow);
+    }
+    // and one that was right after all, because another CPU has just made that session anew, is put back.
+    let cell = env.session(&other)?;
+    let seen = cell.last_seen_ns();
+    let anew = same_flow(cell, session) && alive(env, cell, seen, other.proto);
+    (anew && env.insert_flow(flow, &other) != Inserted::Full).then_some(other)
 }
 
 /// Whether both ends have closed the connection.
@@ -386,7 +393,7 @@ fn remove_with<E: Env>(env: &E, key: &SessionKey, cell: E::Cell, (seen, flow): (
         return false;
     }
     // The index may already lead to a younger session of the same flow.
-    if env.flow(flow) == Some(key) {
+    if env.flow(flow) == Some(*key) {
         env.remove_flow(flow);
     }
     env.remove_session(key);

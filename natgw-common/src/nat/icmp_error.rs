@@ -77,7 +77,7 @@ pub fn own_error<E: Env>(env: &E, packet: &Packet, inner: Inner) -> Option<Error
 fn about_delivered<E: Env>(env: &E, inner: Inner) -> Option<(ErrorRewrite, Option<Origin>)> {
     let quoted = Tuple::of_inner(&inner);
     let flow = quoted.reversed().flow_key(inner.ip.proto, reply_to(inner));
-    let key = *env.flow(&flow)?;
+    let key = env.flow(&flow)?;
     let (_, fixed) = read(env, &key)?;
     if fixed.int_addr != flow.int_addr || fixed.int_port != flow.int_port {
         return None;

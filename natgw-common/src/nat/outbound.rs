@@ -61,7 +61,7 @@ pub fn outbound<E: Env>(
 /// The live session of an outward packet, now refreshed.
 #[inline(always)]
 fn known<E: Env>(env: &E, flow: &FlowKey, transport: Transport) -> Option<(SessionKey, u32)> {
-    let key = *env.flow(flow)?;
+    let key = env.flow(flow)?;
     let (cell, fixed) = read(env, &key)?;
     // The index and the record are two maps: believe the record.
     let ours = fixed.int_addr == flow.int_addr
