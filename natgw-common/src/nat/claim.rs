@@ -6,7 +6,7 @@
 
 use super::{
     Env, Inserted, SessionCell, Tuple,
-    lifetime::{alive, read},
+    lifetime::{alive, read, refresh},
 };
 use crate::{
     abi::{DnatKey, DropReason, FlowKey, Origin, Session, SessionKey, SessionStat},
@@ -255,7 +255,8 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
         let seen = cell.last_seen_ns();
         if alive(env, cell, seen, key.proto) {
             if same_flow(cell, session) {
-                return repair(env, &flow, key);
+                refresh(cell, seen, env.now());
+                return link(env, wanted, &flow, (steal, Had::Session));
             }
             if !is_closed(cell, key.proto) {
                 return Claim::Taken;
@@ -271,64 +272,63 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
         inserted = env.insert_session(key, session);
     }
     match inserted {
-        Inserted::Yes => link(env, wanted, &flow, steal),
+        Inserted::Yes => link(env, wanted, &flow, (steal, Had::Nothing)),
         Inserted::Exists => Claim::Taken,
         Inserted::Full => Claim::Full,
     }
 }
 
-/// The tuple is ours already: a retransmission raced us, or the index entry was lost.
-#[inline(always)]
-fn repair<E: Env>(env: &E, flow: &FlowKey, key: &SessionKey) -> Claim {
-    match env.insert_flow(flow, key) {
-        Inserted::Yes => {
-            env.count(SessionStat::IndexRepaired);
-            Claim::Ours
-        }
-        Inserted::Exists => Claim::Ours,
-        Inserted::Full => Claim::Full,
-    }
+/// What there was before a claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Had {
+    /// The session is new.
+    Nothing,
+    /// The tuple was ours already: a retransmission raced us, or the index entry was lost or leads elsewhere.
+    Session,
 }
 
-/// Adds the index entry of a session just claimed, or takes the claim back.
+/// Makes the index lead to the session of `wanted`. If that fails, a session just claimed is given up.
 #[inline(always)]
-fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, steal: Steal) -> Claim {
-    let Wanted { key, session } = wanted;
-    let mut inserted = env.insert_flow(flow, key);
+fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, (steal, had): (Steal, Had)) -> Claim {
+    let mut inserted = env.insert_flow(flow, &wanted.key);
+    let mut led_here = false;
     if inserted == Inserted::Exists {
-        inserted = match displace(env, flow, session, steal) {
-            // It leads to this very tuple: left behind by its last session, or another CPU has just repaired it.
-            Some(other) if other == *key => Inserted::Yes,
+        match displace(env, flow, wanted, steal) {
+            // Left behind by the tuple's last session, or another CPU has just repaired it.
+            Some(other) if other == wanted.key => led_here = true,
             Some(other) => {
-                env.remove_session(key);
-                *key = other;
+                if had == Had::Nothing {
+                    env.remove_session(&wanted.key);
+                }
+                wanted.key = other;
                 return Claim::Other;
             }
-            None => env.insert_flow(flow, key),
-        };
+            None => inserted = env.insert_flow(flow, &wanted.key),
+        }
+    }
+    let linked = led_here || inserted == Inserted::Yes;
+    match had {
+        Had::Nothing if linked => env.count(SessionStat::Created),
+        Had::Nothing => env.remove_session(&wanted.key),
+        Had::Session if inserted == Inserted::Yes => env.count(SessionStat::IndexRepaired),
+        Had::Session => {}
     }
     match inserted {
-        Inserted::Yes => {
-            env.count(SessionStat::Created);
-            Claim::Ours
-        }
-        Inserted::Exists => {
-            env.remove_session(key);
-            Claim::Taken
-        }
-        Inserted::Full => {
-            env.remove_session(key);
-            Claim::Full
-        }
+        Inserted::Full => Claim::Full,
+        Inserted::Exists if !linked && had == Had::Nothing => Claim::Taken,
+        Inserted::Exists | Inserted::Yes => Claim::Ours,
     }
 }
 
-/// Clears a stale index entry; `Some` if it belongs to a live session of the same flow.
+/// Clears a stale index entry; `Some` if it leads to the wanted session or to another live one of the same flow.
 #[inline(always)]
-fn displace<E: Env>(env: &E, flow: &FlowKey, session: &Session, steal: Steal) -> Option<SessionKey> {
+fn displace<E: Env>(env: &E, flow: &FlowKey, wanted: &Wanted, steal: Steal) -> Option<SessionKey> {
     let other = env.flow(flow)?;
+    if other == wanted.key {
+        return Some(other);
+    }
     if let Some(cell) = env.session(&other)
-        && same_flow(cell, session)
+        && same_flow(cell, &wanted.session)
     {
         let seen = cell.last_seen_ns();
         let closed = steal == Steal::Closed && is_closed(cell, other.proto);
@@ -347,7 +347,7 @@ fn displace<E: Env>(env: &E, flow: &FlowKey, session: &Session, steal: Steal) ->
     // and one that was right after all, because another CPU has just made that session anew, is put back.
     let cell = env.session(&other)?;
     let seen = cell.last_seen_ns();
-    let anew = same_flow(cell, session) && alive(env, cell, seen, other.proto);
+    let anew = same_flow(cell, &wanted.session) && alive(env, cell, seen, other.proto);
     (anew && env.insert_flow(flow, &other) != Inserted::Full).then_some(other)
 }
 

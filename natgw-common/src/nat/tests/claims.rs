@@ -81,3 +81,16 @@ fn removing_an_old_session_of_a_flow_leaves_the_index_entry_of_its_younger_one()
     assert_eq!(gateway.sessions(), 1);
     assert_eq!(gateway.vpc(&udp(OUT)).source_port(), 0x0909);
 }
+
+#[test]
+fn an_index_entry_that_leads_elsewhere_is_mended_by_the_next_packet_of_its_flow() {
+    let (gateway, key) = one_session();
+    let flow = gateway.0.dump()[0].1.flow_key(&key);
+    let elsewhere = SessionKey { ext_port: [9, 9], ..key };
+    gateway.0.flows.lock().unwrap().insert(flow, elsewhere);
+    gateway.seconds(200);
+    gateway.table(&[(Vpc, udp(OUT), SENT)]);
+    assert_eq!(gateway.sessions(), 1);
+    assert_eq!(gateway.stat(SessionStat::IndexRepaired), 1);
+    assert_eq!(gateway.0.dump()[0].1.last_seen_ns, gateway.0.now(), "the packet counts as one of the session");
+}
