@@ -251,24 +251,26 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let flow = session.flow_key(key);
     let mut inserted = env.insert_session(key, session);
     if inserted == Inserted::Exists {
-        let Some(cell) = env.session(key) else { return Claim::Taken };
-        let seen = cell.last_seen_ns();
-        if alive(env, cell, seen, key.proto) {
-            if same_flow(cell, session) {
-                refresh(cell, seen, env.now());
-                return link(env, wanted, &flow, (steal, Had::Session));
+        if let Some(cell) = env.session(key) {
+            let seen = cell.last_seen_ns();
+            if alive(env, cell, seen, key.proto) {
+                if same_flow(cell, session) {
+                    refresh(cell, seen, env.now());
+                    return link(env, wanted, &flow, (steal, Had::Session));
+                }
+                if !is_closed(cell, key.proto) {
+                    return Claim::Taken;
+                }
+                if steal == Steal::Expired {
+                    return Claim::TakenClosed;
+                }
             }
-            if !is_closed(cell, key.proto) {
+            if !remove(env, key, cell, seen) {
                 return Claim::Taken;
             }
-            if steal == Steal::Expired {
-                return Claim::TakenClosed;
-            }
+            env.count(SessionStat::Reclaimed);
         }
-        if !remove(env, key, cell, seen) {
-            return Claim::Taken;
-        }
-        env.count(SessionStat::Reclaimed);
+        // Once more, now that it is gone; perhaps somebody else had just removed it.
         inserted = env.insert_session(key, session);
     }
     match inserted {

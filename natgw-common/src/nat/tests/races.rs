@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     abi::{Session, SweepItem, SweepOp},
-    nat::{Env, sweep},
+    nat::{Env, Tuple, sweep},
+    wire::proto,
 };
 
 const STEPS: usize = 14;
@@ -258,5 +259,23 @@ fn a_flow_whose_removed_session_is_being_made_anew_keeps_one_session() {
             gateway.vpc(&out)
         },
         |gateway, a, b| refused_at_most_once(gateway, &[&a, &b], &out),
+    );
+}
+
+#[test]
+fn a_dial_is_served_even_if_the_session_in_its_way_goes_while_it_looks() {
+    let dial = tcp("8.8.8.8:5000 > 203.0.113.1:80", SYN);
+    let key = Tuple::of(&dial.parse()).session_key(proto::TCP, dial.parse().transport);
+    race(
+        || {
+            let mut gateway = Gateway::new();
+            gateway.0.rules.dnat(6, "203.0.113.1:80 > 10.0.0.8:8080");
+            gateway.outside(&dial);
+            gateway.seconds(241);
+            gateway
+        },
+        |gateway| gateway.outside(&dial),
+        |gateway| gateway.0.remove_session(&key),
+        |_, a, ()| ensure(a == "internal dnat_in 8.8.8.8:5000 > 10.0.0.8:8080", &a.said),
     );
 }
