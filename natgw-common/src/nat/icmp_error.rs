@@ -46,6 +46,10 @@ pub(super) fn outbound<E: Env>(env: &E, packet: &Packet, inner: Inner) -> E::Ver
     }
     let quoted = Tuple::of_inner(&inner);
     if let Some(fip) = env.fip_out(quoted.dst) {
+        // As in `inbound`: only to the one who sent what it quotes.
+        if quoted.src != packet.ip.dst {
+            return env.drop(DropReason::IcmpErrorNoSession);
+        }
         let to = ErrorRewrite { src: fip.addr, dst: packet.ip.dst, inner: Tuple { dst: fip.addr, ..quoted } };
         return leave(env, packet, to, Exit::External);
     }
