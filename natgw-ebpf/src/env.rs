@@ -236,9 +236,9 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
-    fn flow(&self, key: &FlowKey) -> Option<&SessionKey> {
-        // SAFETY: written once, by `insert_flow`. Read in place: a copy costs more than the look-up's cache line.
-        unsafe { FLOWS.get(key) }
+    fn flow(&self, key: &FlowKey) -> Option<SessionKey> {
+        // SAFETY: written once, by `insert_flow`; copied at once.
+        unsafe { FLOWS.get(key).copied() }
     }
 
     #[inline(always)]

@@ -4,7 +4,10 @@
 //! if that cannot be had, the claim is taken back. Removal goes the other way round, and only by the one who swapped
 //! `last_seen_ns` to dead, so two CPUs never remove or reuse one session together.
 
-use super::{Env, Inserted, SessionCell, Tuple, lifetime::alive};
+use super::{
+    Env, Inserted, SessionCell, Tuple,
+    lifetime::{alive, read, refresh},
+};
 use crate::{
     abi::{DnatKey, DropReason, FlowKey, Origin, Session, SessionKey, SessionStat},
     tcp_state::{Sender, TcpState},
@@ -91,6 +94,15 @@ pub(super) const fn may_begin(transport: Transport) -> bool {
     }
 }
 
+/// Whether a live session of another flow has the tuple of `wanted`: a packet that needs no session, but leaves with
+/// that tuple, would pass for one of that flow.
+#[inline(always)]
+pub(super) fn is_anothers<E: Env>(env: &E, wanted: &Wanted) -> bool {
+    let Some((cell, _)) = read(env, &wanted.key) else { return false };
+    let seen = cell.last_seen_ns();
+    alive(env, cell, seen, wanted.key.proto) && !same_flow(cell, &wanted.session)
+}
+
 /// The outcome of one claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -165,7 +177,8 @@ fn open_exact<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     }
 }
 
-/// Ports with a DNAT rule are never used: replies would be taken for new flows of that rule once the session is gone.
+/// Ports with a DNAT rule in force are never used: replies would be taken for new flows of that rule once the session
+/// is gone.
 #[inline(always)]
 fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     let first = wanted.key.ext_port;
@@ -211,10 +224,13 @@ fn refuse<E: Env>(env: &E, reason: DropReason) -> DropReason {
     reason
 }
 
+/// Whether a DNAT rule has this port. One that a floating IP shadows gets no packet, and so reserves nothing: the
+/// port may be that of a connection which the floating IP's pod began without a session.
 #[inline(always)]
 fn reserved<E: Env>(env: &E, key: &SessionKey) -> bool {
     (key.proto == proto::TCP || key.proto == proto::UDP)
         && env.dnat(&DnatKey::new(key.ext_addr, key.ext_port, key.proto)).is_some()
+        && env.fip_in(key.ext_addr).is_none()
 }
 
 #[inline(always)]
@@ -235,97 +251,106 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let flow = session.flow_key(key);
     let mut inserted = env.insert_session(key, session);
     if inserted == Inserted::Exists {
-        let Some(cell) = env.session(key) else { return Claim::Taken };
-        let seen = cell.last_seen_ns();
-        if alive(env, cell, seen, key.proto) {
-            if same_flow(cell, session) {
-                return repair(env, &flow, key);
+        if let Some(cell) = env.session(key) {
+            let seen = cell.last_seen_ns();
+            if alive(env, cell, seen, key.proto) {
+                if same_flow(cell, session) {
+                    refresh(cell, seen, env.now());
+                    return link(env, wanted, &flow, (steal, Had::Session));
+                }
+                if !is_closed(cell, key.proto) {
+                    return Claim::Taken;
+                }
+                if steal == Steal::Expired {
+                    return Claim::TakenClosed;
+                }
             }
-            if !is_closed(cell, key.proto) {
+            if !remove(env, key, cell, seen) {
                 return Claim::Taken;
             }
-            if steal == Steal::Expired {
-                return Claim::TakenClosed;
-            }
+            env.count(SessionStat::Reclaimed);
         }
-        if !remove(env, key, cell, seen) {
-            return Claim::Taken;
-        }
-        env.count(SessionStat::Reclaimed);
+        // Once more, now that it is gone; perhaps somebody else had just removed it.
         inserted = env.insert_session(key, session);
     }
     match inserted {
-        Inserted::Yes => link(env, wanted, &flow, steal),
+        Inserted::Yes => link(env, wanted, &flow, (steal, Had::Nothing)),
         Inserted::Exists => Claim::Taken,
         Inserted::Full => Claim::Full,
     }
 }
 
-/// The tuple is ours already: a retransmission raced us, or the index entry was lost.
-#[inline(always)]
-fn repair<E: Env>(env: &E, flow: &FlowKey, key: &SessionKey) -> Claim {
-    match env.insert_flow(flow, key) {
-        Inserted::Yes => {
-            env.count(SessionStat::IndexRepaired);
-            Claim::Ours
-        }
-        Inserted::Exists => Claim::Ours,
-        Inserted::Full => Claim::Full,
-    }
+/// What there was before a claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Had {
+    /// The session is new.
+    Nothing,
+    /// The tuple was ours already: a retransmission raced us, or the index entry was lost or leads elsewhere.
+    Session,
 }
 
-/// Adds the index entry of a session just claimed, or takes the claim back.
+/// Makes the index lead to the session of `wanted`. If that fails, a session just claimed is given up.
 #[inline(always)]
-fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, steal: Steal) -> Claim {
-    let Wanted { key, session } = wanted;
-    let mut inserted = env.insert_flow(flow, key);
+fn link<E: Env>(env: &E, wanted: &mut Wanted, flow: &FlowKey, (steal, had): (Steal, Had)) -> Claim {
+    let mut inserted = env.insert_flow(flow, &wanted.key);
+    let mut led_here = false;
     if inserted == Inserted::Exists {
-        inserted = match displace(env, flow, session, steal) {
-            // It leads to this very tuple: left behind by its last session, or another CPU has just repaired it.
-            Some(other) if *other == *key => Inserted::Yes,
+        match displace(env, flow, wanted, steal) {
+            // Left behind by the tuple's last session, or another CPU has just repaired it.
+            Some(other) if other == wanted.key => led_here = true,
             Some(other) => {
-                env.remove_session(key);
-                *key = *other;
+                if had == Had::Nothing {
+                    env.remove_session(&wanted.key);
+                }
+                wanted.key = other;
                 return Claim::Other;
             }
-            None => env.insert_flow(flow, key),
-        };
+            None => inserted = env.insert_flow(flow, &wanted.key),
+        }
+    }
+    let linked = led_here || inserted == Inserted::Yes;
+    match had {
+        Had::Nothing if linked => env.count(SessionStat::Created),
+        Had::Nothing => env.remove_session(&wanted.key),
+        Had::Session if inserted == Inserted::Yes => env.count(SessionStat::IndexRepaired),
+        Had::Session => {}
     }
     match inserted {
-        Inserted::Yes => {
-            env.count(SessionStat::Created);
-            Claim::Ours
-        }
-        Inserted::Exists => {
-            env.remove_session(key);
-            Claim::Taken
-        }
-        Inserted::Full => {
-            env.remove_session(key);
-            Claim::Full
-        }
+        Inserted::Full => Claim::Full,
+        Inserted::Exists if !linked && had == Had::Nothing => Claim::Taken,
+        Inserted::Exists | Inserted::Yes => Claim::Ours,
     }
 }
 
-/// Clears a stale index entry; `Some` if it belongs to a live session of the same flow.
+/// Clears a stale index entry; `Some` if it leads to the wanted session or to another live one of the same flow.
 #[inline(always)]
-fn displace<'e, E: Env>(env: &'e E, flow: &FlowKey, session: &Session, steal: Steal) -> Option<&'e SessionKey> {
+fn displace<E: Env>(env: &E, flow: &FlowKey, wanted: &Wanted, steal: Steal) -> Option<SessionKey> {
     let other = env.flow(flow)?;
-    if let Some(cell) = env.session(other)
-        && same_flow(cell, session)
+    if other == wanted.key {
+        return Some(other);
+    }
+    if let Some(cell) = env.session(&other)
+        && same_flow(cell, &wanted.session)
     {
         let seen = cell.last_seen_ns();
         let closed = steal == Steal::Closed && is_closed(cell, other.proto);
         if !closed && alive(env, cell, seen, other.proto) {
             return Some(other);
         }
-        if remove_with(env, other, cell, (seen, flow)) {
+        if remove_with(env, &other, cell, (seen, flow)) {
             env.count(SessionStat::Reclaimed);
         }
         return None;
     }
-    env.remove_flow(flow);
-    None
+    // No map compares and deletes at once. An entry that was replaced meanwhile stays;
+    if env.flow(flow) == Some(other) {
+        env.remove_flow(flow);
+    }
+    // and one that was right after all, because another CPU has just made that session anew, is put back.
+    let cell = env.session(&other)?;
+    let seen = cell.last_seen_ns();
+    let anew = same_flow(cell, &wanted.session) && alive(env, cell, seen, other.proto);
+    (anew && env.insert_flow(flow, &other) != Inserted::Full).then_some(other)
 }
 
 /// Whether both ends have closed the connection.
@@ -370,7 +395,7 @@ fn remove_with<E: Env>(env: &E, key: &SessionKey, cell: E::Cell, (seen, flow): (
         return false;
     }
     // The index may already lead to a younger session of the same flow.
-    if env.flow(flow) == Some(key) {
+    if env.flow(flow) == Some(*key) {
         env.remove_flow(flow);
     }
     env.remove_session(key);

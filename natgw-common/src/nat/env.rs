@@ -96,8 +96,9 @@ pub trait Env {
 
     /// Looks up `SESSIONS`.
     fn session(&self, key: &SessionKey) -> Option<Self::Cell>;
-    /// Looks up `FLOWS`.
-    fn flow(&self, key: &FlowKey) -> Option<&SessionKey>;
+    /// Looks up `FLOWS`. By value: the kernel reuses the memory of an entry as soon as it is removed, so what was
+    /// judged must be what is used.
+    fn flow(&self, key: &FlowKey) -> Option<SessionKey>;
     /// Claims `key` in `SESSIONS`.
     fn insert_session(&self, key: &SessionKey, value: &Session) -> Inserted;
     /// Claims `key` in `FLOWS`.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A packet of the internal interface to an EIP, of no session that its sender had begun: how it is to look to the
-/// pod that was dialled, if it needs a session for that.
+/// pod that was dialled, if it needs a session for that, or must not take the tuple of one.
 #[inline(always)]
 pub(super) fn dial<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tuple, Origin), E::Verdict> {
     let ends_here = packet.ip.ttl <= 1;
@@ -26,10 +26,11 @@ pub(super) fn dial<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tu
             env.translate(to, Counter::HairpinIn, Exit::Internal)
         });
     }
-    let (target, target_stateful) = if let Some(fip) = env.fip_in(tuple.dst) {
-        (Tuple { dst: fip.addr, ..tuple }, fip.has(FipFlags::Stateful))
+    let fip = env.fip_in(tuple.dst);
+    let target = if let Some(fip) = fip {
+        Tuple { dst: fip.addr, ..tuple }
     } else if let Some(dnat) = env.dnat(&DnatKey::new(tuple.dst, tuple.dport, packet.ip.proto)) {
-        (Tuple { dst: dnat.addr, dport: dnat.port, ..tuple }, true)
+        Tuple { dst: dnat.addr, dport: dnat.port, ..tuple }
     } else {
         // The EIP is an address of the gateway: its stack answers pings and resets closed ports.
         return Err(env.pass(Counter::PassInternal));
@@ -37,15 +38,13 @@ pub(super) fn dial<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tu
     if ends_here {
         return Err(env.drop(DropReason::HairpinTtl));
     }
-    let (src, own_stateless) = match env.fip_out(tuple.src) {
-        Some(own) => (own.addr, !own.has(FipFlags::Stateful)),
-        None => (tuple.dst, false),
-    };
-    let outside = Tuple { src, ..target };
-    if own_stateless && !target_stateful {
-        return Err(env.translate(outside, Counter::HairpinOut, Exit::Internal));
-    }
-    if !may_begin(packet.transport) {
+    let own = env.fip_out(tuple.src);
+    let outside = Tuple { src: own.map_or(tuple.dst, |own| own.addr), ..target };
+    if let (Some(own), Some(fip)) = (own, fip) {
+        if !own.has(FipFlags::Stateful) && !fip.has(FipFlags::Stateful) {
+            return Err(env.translate(outside, Counter::HairpinOut, Exit::Internal));
+        }
+    } else if !may_begin(packet.transport) {
         return Err(env.drop(DropReason::NoSession));
     }
     Ok((outside, Origin::Hairpin))

@@ -46,6 +46,10 @@ pub(super) fn outbound<E: Env>(env: &E, packet: &Packet, inner: Inner) -> E::Ver
     }
     let quoted = Tuple::of_inner(&inner);
     if let Some(fip) = env.fip_out(quoted.dst) {
+        // As in `inbound`: only to the one who sent what it quotes.
+        if quoted.src != packet.ip.dst {
+            return env.drop(DropReason::IcmpErrorNoSession);
+        }
         let to = ErrorRewrite { src: fip.addr, dst: packet.ip.dst, inner: Tuple { dst: fip.addr, ..quoted } };
         return leave(env, packet, to, Exit::External);
     }
@@ -77,7 +81,7 @@ pub fn own_error<E: Env>(env: &E, packet: &Packet, inner: Inner) -> Option<Error
 fn about_delivered<E: Env>(env: &E, inner: Inner) -> Option<(ErrorRewrite, Option<Origin>)> {
     let quoted = Tuple::of_inner(&inner);
     let flow = quoted.reversed().flow_key(inner.ip.proto, reply_to(inner));
-    let key = *env.flow(&flow)?;
+    let key = env.flow(&flow)?;
     let (_, fixed) = read(env, &key)?;
     if fixed.int_addr != flow.int_addr || fixed.int_port != flow.int_port {
         return None;

@@ -57,6 +57,15 @@ pub(super) fn alive<E: Env>(env: &E, cell: E::Cell, seen: u64, proto: u8) -> boo
     !expired(seen, limit, env.now())
 }
 
+/// Records a sight of the session `cell`, last seen at `seen`.
+#[inline(always)]
+pub(super) fn refresh<C: SessionCell>(cell: C, seen: u64, now: u64) {
+    // Losing this swap to another packet is as good as winning it; losing it to a removal is noticed by the next one.
+    if now.saturating_sub(seen) >= REFRESH_NS {
+        cell.swap_last_seen(seen, now);
+    }
+}
+
 /// Records a packet of a session; `false` if the session is expired or dead, which makes the packet one of a new flow.
 #[inline(always)]
 pub(super) fn touch<E: Env>(env: &E, cell: E::Cell, proto: u8, transport: Transport, sender: Sender) -> bool {
@@ -65,6 +74,8 @@ pub(super) fn touch<E: Env>(env: &E, cell: E::Cell, proto: u8, transport: Transp
     if expired(seen, idle_limit(&env.config().timeouts, proto, state), now) {
         return false;
     }
+    // Before the state: the new one may have a shorter limit, by which nobody must judge the old sight.
+    refresh(cell, seen, now);
     if let Transport::Tcp(event) = transport
         && let Some(old) = TcpState::from_u32(state)
     {
@@ -75,10 +86,6 @@ pub(super) fn touch<E: Env>(env: &E, cell: E::Cell, proto: u8, transport: Transp
                 env.count(SessionStat::Reopened);
             }
         }
-    }
-    // Losing this swap to another packet is as good as winning it; losing it to a removal is noticed by the next one.
-    if now.saturating_sub(seen) >= REFRESH_NS {
-        cell.swap_last_seen(seen, now);
     }
     true
 }

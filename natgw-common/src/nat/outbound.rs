@@ -2,7 +2,7 @@
 
 use super::{
     Env, Exit, Tuple,
-    claim::{Ports, Wanted, may_begin},
+    claim::{Ports, Wanted, is_anothers, may_begin},
     hairpin, icmp_error,
     lifetime::{read, touch},
     pool::pick,
@@ -44,6 +44,14 @@ pub fn outbound<E: Env>(
     };
     let kind = (packet.ip.proto, packet.transport, Sender::Internal);
     let mut wanted = Wanted::new(env, tuple, outside, kind, origin);
+    if !may_begin(packet.transport) {
+        // Of a floating IP: it still belongs to the pod's own address, unless the peer knows somebody else by it.
+        return if is_anothers(env, &wanted) {
+            env.drop(DropReason::NoSession)
+        } else {
+            leave(env, packet, &wanted.key, origin as u32)
+        };
+    }
     match env.open(&mut wanted, Ports::Any) {
         Ok(()) => leave(env, packet, &wanted.key, origin as u32),
         Err(reason) => env.drop(reason),
@@ -53,7 +61,7 @@ pub fn outbound<E: Env>(
 /// The live session of an outward packet, now refreshed.
 #[inline(always)]
 fn known<E: Env>(env: &E, flow: &FlowKey, transport: Transport) -> Option<(SessionKey, u32)> {
-    let key = *env.flow(flow)?;
+    let key = env.flow(flow)?;
     let (cell, fixed) = read(env, &key)?;
     // The index and the record are two maps: believe the record.
     let ours = fixed.int_addr == flow.int_addr
@@ -79,7 +87,8 @@ pub(super) fn leave<E: Env>(env: &E, packet: &Packet, key: &SessionKey, origin: 
     }
 }
 
-/// A packet of no known session that is not for an EIP: how it is to look outside, if it needs a session for that.
+/// A packet of no known session that is not for an EIP: how it is to look outside, if it needs a session for that, or
+/// must not take the tuple of one.
 #[inline(always)]
 fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tuple, Origin), E::Verdict> {
     if env.route(packet) != Exit::External {
@@ -89,8 +98,7 @@ fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tuple, Or
         return Err(env.pass(Counter::PassKernelAnswers));
     }
     let (src, origin) = if let Some(fip) = env.fip_out(tuple.src) {
-        // What cannot begin a session still belongs to the pod's own address.
-        if !fip.has(FipFlags::Stateful) || !may_begin(packet.transport) {
+        if !fip.has(FipFlags::Stateful) {
             return Err(env.translate(Tuple { src: fip.addr, ..tuple }, Counter::FipOut, Exit::External));
         }
         (fip.addr, Origin::Fip)
@@ -101,7 +109,7 @@ fn new_flow<E: Env>(env: &E, packet: &Packet, tuple: Tuple) -> Result<(Tuple, Or
     } else {
         return Err(env.pass(Counter::PassInternal));
     };
-    if !may_begin(packet.transport) {
+    if origin == Origin::Snat && !may_begin(packet.transport) {
         return Err(env.drop(DropReason::NoSession));
     }
     Ok((Tuple { src, ..tuple }, origin))
@@ -127,6 +135,10 @@ fn fragment<E: Env>(env: &E, packet: &Packet) -> E::Verdict {
     }
     if let Some(fip) = env.fip_out(tuple.src) {
         let to = Tuple { src: fip.addr, ..tuple };
+        let kind = (packet.ip.proto, packet.transport, Sender::Internal);
+        if fip.has(FipFlags::Stateful) && is_anothers(env, &Wanted::new(env, tuple, to, kind, Origin::Fip)) {
+            return env.drop(DropReason::Fragment);
+        }
         return env.translate(to, Counter::FipOut, Exit::External);
     }
     if env.snat(tuple.src).is_some() {

@@ -86,6 +86,9 @@ const fn query_id(transport: Transport, old: &Tuple, to: &Tuple) -> ([u8; 2], [u
 }
 
 /// How the packet quoted by an ICMP error changes, and the error's own checksum with it.
+///
+/// A quoted checksum of UDP-Lite or DCCP is left as it is, and so no longer fits the quoted addresses: hosts match
+/// these errors by addresses and ports and verify no checksum, which eight quoted bytes would not allow anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ErrorPatch {
     /// New checksum of the quoted IP header.

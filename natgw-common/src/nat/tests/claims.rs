@@ -45,7 +45,7 @@ fn an_index_entry_that_leads_to_another_flow_is_not_believed() {
     gateway.0.remove_session(&key);
     gateway.0.flows.lock().unwrap().clear();
     gateway.table(&[(Vpc, udp("10.0.0.6:4000 > 8.8.8.8:53"), SENT)]);
-    gateway.0.flows.lock().unwrap().insert(flow, Box::leak(Box::new(key)));
+    gateway.0.flows.lock().unwrap().insert(flow, key);
     let complaint = error(3, 3, "10.0.0.5 > 8.8.8.8", udp("8.8.8.8:53 > 10.0.0.5:4000").ip());
     assert_eq!(gateway.vpc(&complaint), "drop icmp_error_no_session");
     let out = gateway.vpc(&udp(OUT));
@@ -76,8 +76,21 @@ fn removing_an_old_session_of_a_flow_leaves_the_index_entry_of_its_younger_one()
     let younger = SessionKey { ext_port: [9, 9], ..key };
     let session = Session { tag: younger.tag(), created_ns: old.created_ns + 1, ..old };
     assert_eq!(gateway.0.insert_session(&younger, &session), Inserted::Yes);
-    gateway.0.flows.lock().unwrap().insert(old.flow_key(&key), Box::leak(Box::new(younger)));
+    gateway.0.flows.lock().unwrap().insert(old.flow_key(&key), younger);
     assert!(sweep(&gateway.0, SweepOp::Ended, &SweepItem { key, created_ns: old.created_ns }));
     assert_eq!(gateway.sessions(), 1);
     assert_eq!(gateway.vpc(&udp(OUT)).source_port(), 0x0909);
+}
+
+#[test]
+fn an_index_entry_that_leads_elsewhere_is_mended_by_the_next_packet_of_its_flow() {
+    let (gateway, key) = one_session();
+    let flow = gateway.0.dump()[0].1.flow_key(&key);
+    let elsewhere = SessionKey { ext_port: [9, 9], ..key };
+    gateway.0.flows.lock().unwrap().insert(flow, elsewhere);
+    gateway.seconds(200);
+    gateway.table(&[(Vpc, udp(OUT), SENT)]);
+    assert_eq!(gateway.sessions(), 1);
+    assert_eq!(gateway.stat(SessionStat::IndexRepaired), 1);
+    assert_eq!(gateway.0.dump()[0].1.last_seen_ns, gateway.0.now(), "the packet counts as one of the session");
 }

@@ -106,3 +106,51 @@ fn a_pod_without_sessions_follows_its_new_eip_at_once() {
         (Outside, udp("8.8.8.8:2 > 203.0.113.9:1"), "pass pass_external"),
     ]);
 }
+
+#[test]
+fn a_port_mapping_that_the_floating_ip_shadows_takes_no_port_from_the_pod() {
+    let mut gateway = fip();
+    gateway.0.rules.dnat(6, "203.0.113.9:80 > 10.0.0.7:8080");
+    gateway.0.rules.fip("203.0.113.8", "10.0.0.8");
+    let (came, peer) = (tcp("8.8.8.8:5000 > 203.0.113.9:80", SYN), tcp("10.0.0.8:5000 > 203.0.113.9:80", SYN));
+    gateway.table(&[
+        (Outside, came, "internal fip_in 8.8.8.8:5000 > 10.0.0.9:80"),
+        (Vpc, peer, "internal hairpin_out 203.0.113.8:5000 > 10.0.0.9:80"),
+    ]);
+    // Both connections began without sessions; from now on they need them.
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    gateway.table(&[
+        (Vpc, tcp("10.0.0.9:80 > 8.8.8.8:5000", ACK), "external fip_out 203.0.113.9:80 > 8.8.8.8:5000"),
+        (Vpc, tcp("10.0.0.9:80 > 203.0.113.8:5000", ACK), "internal hairpin_out 203.0.113.9:80 > 10.0.0.8:5000"),
+    ]);
+}
+
+#[test]
+fn on_a_shared_eip_nothing_of_the_pod_leaves_with_the_tuple_of_an_snat_client() {
+    let mut gateway = fip();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    let of_the_pod = |flags| tcp("10.0.0.9:4000 > 8.8.8.8:80", flags);
+    gateway.table(&[
+        (Vpc, tcp("10.0.0.5:4000 > 8.8.8.8:80", SYN), "external snat_out 203.0.113.9:4000 > 8.8.8.8:80"),
+        (Vpc, raw(GRE, "10.0.0.5 > 8.8.8.8"), "external snat_out 203.0.113.9 > 8.8.8.8"),
+        (Vpc, of_the_pod(RST), "drop no_session"),
+        (Vpc, of_the_pod(FIN | ACK), "drop no_session"),
+        (Vpc, of_the_pod(ACK).first_fragment(), "drop fragment"),
+        (Vpc, raw(GRE, "10.0.0.9 > 8.8.8.8").first_fragment(), "drop fragment"),
+        (Vpc, raw(GRE, "10.0.0.9 > 8.8.8.8").later_fragment(), "drop fragment"),
+    ]);
+    gateway.seconds(601);
+    gateway.table(&[
+        (Vpc, of_the_pod(RST), "external fip_out 203.0.113.9:4000 > 8.8.8.8:80"),
+        (Vpc, of_the_pod(ACK).first_fragment(), "external fip_out 203.0.113.9:4000 > 8.8.8.8:80"),
+    ]);
+}
+
+#[test]
+fn a_reset_of_the_pod_does_not_leave_with_the_port_of_its_own_other_connection() {
+    let mut gateway = fip();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    gateway.vpc(&tcp("10.0.0.5:4000 > 8.8.8.8:80", SYN));
+    let port = gateway.vpc(&tcp("10.0.0.9:4000 > 8.8.8.8:80", SYN)).source_port();
+    assert_eq!(gateway.vpc(&tcp(&format!("10.0.0.9:{port} > 8.8.8.8:80"), RST)), "drop no_session");
+}

@@ -86,6 +86,17 @@ fn a_fragmented_reply_of_a_port_mapping_does_not_leave_with_a_private_source() {
     ]);
 }
 
+/// A known limit: that a pod is the target of a mapping, no map tells.
+#[test]
+fn later_fragments_of_a_port_mapping_s_reply_match_no_rule() {
+    let mut gateway = Gateway::new();
+    gateway.0.rules.dnat(17, "203.0.113.1:53 > 10.0.0.8:53");
+    let later = udp("10.0.0.8:53 > 8.8.8.8:5000").later_fragment();
+    assert_eq!(gateway.vpc(&later), "pass pass_internal");
+    gateway.drop_unmatched();
+    assert_eq!(gateway.vpc(&later), "drop unmatched");
+}
+
 #[test]
 fn a_fragment_for_an_snat_client_does_not_reach_the_pod_that_has_the_same_eip_as_its_floating_ip() {
     let mut gateway = Gateway::with_snat();

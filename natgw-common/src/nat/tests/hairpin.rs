@@ -141,3 +141,16 @@ fn a_hairpin_never_takes_a_mapped_port() {
     let out = gateway.vpc(&tcp("10.0.0.5:4000 > 203.0.113.7:80", SYN));
     assert_ne!(out.source_port(), 4000);
 }
+
+#[test]
+fn between_two_floating_ips_what_cannot_begin_a_session_is_translated_by_address() {
+    let mut gateway = gateway();
+    gateway.0.rules.snat("10.1.0.0/24", &["203.0.113.9"]);
+    gateway.table(&[
+        (Vpc, tcp("10.0.0.8:4000 > 203.0.113.9:22", FIN), "internal hairpin_out 203.0.113.8:4000 > 10.0.0.9:22"),
+        (Vpc, tcp("10.0.0.9:22 > 203.0.113.8:4000", RST), "internal hairpin_out 203.0.113.9:22 > 10.0.0.8:4000"),
+        (Vpc, echo_reply("10.0.0.9 > 203.0.113.8", 7), "internal hairpin_out 203.0.113.9 > 10.0.0.8 id 7"),
+        (Vpc, tcp("10.0.0.8:4000 > 203.0.113.9:22", FIN).ttl(1), "drop hairpin_ttl"),
+    ]);
+    assert_eq!(gateway.sessions(), 0);
+}

@@ -157,3 +157,13 @@ fn an_error_neither_refreshes_nor_ends_a_session() {
     gateway.vpc(&error(3, 3, "10.0.0.7 > 8.8.8.8", delivered.ip()));
     assert_eq!(gateway.0.dump(), before);
 }
+
+#[test]
+fn a_complaint_to_somebody_else_than_who_sent_what_it_quotes_is_forged() {
+    let gateway = gateway();
+    let quoted = udp("8.8.8.8:53 > 10.0.0.8:4000");
+    for from in ["10.0.0.8", "10.7.0.254"] {
+        let complaint = error(3, 3, &format!("{from} > 8.8.4.4"), quoted.ip());
+        assert_eq!(gateway.vpc(&complaint), "drop icmp_error_no_session", "{from}");
+    }
+}

@@ -75,7 +75,7 @@ pub(super) struct World {
     random: AtomicU64,
     sessions: Mutex<BTreeMap<SessionKey, &'static Slot>>,
     free: Mutex<Vec<&'static Slot>>,
-    pub(super) flows: Mutex<BTreeMap<FlowKey, &'static SessionKey>>,
+    pub(super) flows: Mutex<BTreeMap<FlowKey, SessionKey>>,
     stats: Mutex<BTreeMap<SessionStat, u64>>,
 }
 
@@ -141,14 +141,14 @@ impl World {
         let flows = self.flows.lock().unwrap();
         for (key, session) in &sessions {
             let leads_to = flows.get(&session.flow_key(key));
-            if leads_to != Some(&key) {
+            if leads_to != Some(key) {
                 return Err(format!("the index of {key:?} leads to {leads_to:?}"));
             }
             if session.last_seen_ns & Session::DEAD != 0 {
                 return Err(format!("{key:?} is dead and was left behind"));
             }
         }
-        let lost = flows.iter().find(|(flow, key)| sessions.get(**key).is_none_or(|s| s.flow_key(key) != **flow));
+        let lost = flows.iter().find(|(flow, key)| sessions.get(*key).is_none_or(|s| s.flow_key(key) != **flow));
         lost.map_or(Ok(()), |lost| Err(format!("an index entry leads nowhere: {lost:?}")))
     }
 }
@@ -210,7 +210,7 @@ impl Env for World {
         step();
         self.sessions.lock().unwrap().get(key).copied().map(Cell)
     }
-    fn flow(&self, key: &FlowKey) -> Option<&SessionKey> {
+    fn flow(&self, key: &FlowKey) -> Option<SessionKey> {
         step();
         self.flows.lock().unwrap().get(key).copied()
     }
@@ -258,7 +258,7 @@ impl Env for World {
         if flows.len() >= self.max_flows {
             return Inserted::Full;
         }
-        flows.insert(*key, Box::leak(Box::new(*value)));
+        flows.insert(*key, *value);
         Inserted::Yes
     }
     fn remove_session(&self, key: &SessionKey) {
