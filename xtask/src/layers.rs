@@ -9,6 +9,8 @@ pub(crate) struct Layer {
     pub(crate) required: bool,
     /// Needs the kernel: namespaces, `BPF_PROG_TEST_RUN`, pins.
     pub(crate) root: bool,
+    /// Needs etcd and kube-apiserver.
+    pub(crate) apiserver: bool,
     /// Tests that run at a time when the user does not say; `None`: as many as there are processors.
     pub(crate) threads: Option<u32>,
     /// Arguments of `cargo test`, one invocation each.
@@ -18,11 +20,15 @@ pub(crate) struct Layer {
 /// One `--test` target of natgw-tests.
 macro_rules! integration {
     ($name:literal, $threads:expr, $what:literal) => {
+        integration!($name, $threads, apiserver: false, $what)
+    };
+    ($name:literal, $threads:expr, apiserver: $apiserver:literal, $what:literal) => {
         Layer {
             name: $name,
             what: $what,
             required: true,
             root: true,
+            apiserver: $apiserver,
             threads: $threads,
             invocations: &[&["--package", "natgw-tests", "--test", $name]],
         }
@@ -36,6 +42,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         what: "unit and property tests of every crate",
         required: true,
         root: false,
+        apiserver: false,
         threads: None,
         invocations: &[
             &["--package", "natgw-common", "--package", "natgw-userspace", "--package", "xtask"],
@@ -48,6 +55,9 @@ pub(crate) const LAYERS: &[Layer] = &[
     integration!("netns", None, "real traffic between namespaces"),
     // Counts lost packets under load: a neighbour on the processor would show as loss.
     integration!("restart", Some(1), "kills and upgrades with traffic in flight"),
+    integration!("apiserver", None, apiserver: true, "a real API server and etcd: objects in, packets and conditions out"),
+    // As in `restart`.
+    integration!("recovery", Some(1), apiserver: true, "nothing that is lost around a gateway loses an EIP"),
 ];
 
 /// The layers with these names in their own order, all for no names.
@@ -70,7 +80,10 @@ mod tests {
 
     #[test]
     fn no_name_means_all_layers() {
-        assert_eq!(names(&[]), Ok(vec!["unit", "prog_run", "datapath", "daemon", "netns", "restart"]));
+        assert_eq!(
+            names(&[]),
+            Ok(vec!["unit", "prog_run", "datapath", "daemon", "netns", "restart", "apiserver", "recovery"])
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! One file per command; this one only reads the command line and dispatches.
 #![forbid(unsafe_code)]
 
+mod apiserver;
 mod apt;
 mod bpf_linker;
 mod build;
@@ -48,6 +49,8 @@ enum Command {
     Build(build::Args),
     /// Runs the layers of tests and prints their counts.
     Test(test::Args),
+    /// Builds etcd and kube-apiserver for the tests, unless that is done, and prints their directory.
+    Apiserver,
     /// Formatting, clippy, documentation, dependencies and the tree itself.
     Lint(lint::Args),
     /// What has to hold for every change: lint and all layers.
@@ -71,6 +74,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::BuildEbpf(args) => build_ebpf::run(&workspace, &args)?,
         Command::Build(args) => build::run(&workspace, &args)?,
         Command::Test(args) => test::run(&workspace, &args)?,
+        Command::Apiserver => apiserver::run(&workspace)?,
         Command::Lint(args) => lint::run(&workspace, &args)?,
         Command::Ci(args) => ci::run(&workspace, &args)?,
         Command::Demo(args) => return demo::run(&workspace, &args),

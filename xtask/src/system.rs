@@ -21,14 +21,36 @@ pub(crate) enum Packages {
     Unknown,
 }
 
+/// /etc/os-release.
+#[derive(Debug)]
+pub(crate) struct OsRelease(String);
+
+impl OsRelease {
+    pub(crate) fn parse(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The value of a variable; empty when it is not set.
+    pub(crate) fn value(&self, key: &str) -> &str {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.unwrap_or_default().trim_matches('"')
+    }
+
+    /// Whether it is this distribution itself, not a descendant.
+    pub(crate) fn is(&self, id: &str) -> bool {
+        self.value("ID").eq_ignore_ascii_case(id)
+    }
+}
+
+/// That of this machine, empty where there is none.
+pub(crate) fn os_release() -> OsRelease {
+    OsRelease::parse(&fs::read_to_string("/etc/os-release").unwrap_or_default())
+}
+
 impl Packages {
-    /// Reads /etc/os-release.
-    pub(crate) fn of(os_release: &str) -> Self {
-        let value = |key: &str| {
-            let line = os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            line.unwrap_or_default().trim_matches('"').to_lowercase()
-        };
-        let family = format!("{} {}", value("ID"), value("ID_LIKE"));
+    /// By the names in /etc/os-release.
+    pub(crate) fn of(os_release: &OsRelease) -> Self {
+        let family = format!("{} {}", os_release.value("ID"), os_release.value("ID_LIKE")).to_lowercase();
         family
             .split_whitespace()
             .find_map(|id| match id {
@@ -42,7 +64,7 @@ impl Packages {
 
     /// Those of this machine.
     pub(crate) fn here() -> Self {
-        Self::of(&fs::read_to_string("/etc/os-release").unwrap_or_default())
+        Self::of(&os_release())
     }
 }
 
@@ -64,7 +86,8 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).chain(sbin).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
-fn is_executable(file: &Path) -> bool {
+/// Whether it is a program.
+pub(crate) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
@@ -80,21 +103,25 @@ pub(crate) fn has_bpffs(mounts: &str, path: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn packages(os_release: &str) -> Packages {
+        Packages::of(&OsRelease::parse(os_release))
+    }
+
     #[test]
     fn debian_ubuntu_and_their_descendants_use_apt() {
-        assert_eq!(Packages::of("NAME=\"Debian GNU/Linux\"\nID=debian\n"), Packages::Apt);
-        assert_eq!(Packages::of("ID=ubuntu\nID_LIKE=debian\n"), Packages::Apt);
-        assert_eq!(Packages::of("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Packages::Apt);
+        assert_eq!(packages("NAME=\"Debian GNU/Linux\"\nID=debian\n"), Packages::Apt);
+        assert_eq!(packages("ID=ubuntu\nID_LIKE=debian\n"), Packages::Apt);
+        assert_eq!(packages("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n"), Packages::Apt);
     }
 
     #[test]
     fn other_systems_are_told_apart() {
-        assert_eq!(Packages::of("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Packages::Dnf);
-        assert_eq!(Packages::of("ID=alpine\n"), Packages::Apk);
-        assert_eq!(Packages::of("ID=nixos\n"), Packages::Unknown);
-        assert_eq!(Packages::of(""), Packages::Unknown);
+        assert_eq!(packages("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n"), Packages::Dnf);
+        assert_eq!(packages("ID=alpine\n"), Packages::Apk);
+        assert_eq!(packages("ID=nixos\n"), Packages::Unknown);
+        assert_eq!(packages(""), Packages::Unknown);
         // VERSION_ID and ID_LIKE are not ID.
-        assert_eq!(Packages::of("VERSION_ID=debian\n"), Packages::Unknown);
+        assert_eq!(packages("VERSION_ID=debian\n"), Packages::Unknown);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    build, cargo,
+    apiserver, build, cargo,
     layers::{self, LAYERS, Layer},
     libtest::{Counts, Reader, Shown},
     setup, system,
@@ -119,6 +119,14 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
     println!("\n== {}: {}", layer.name, layer.what);
     let mut counts = Counts::default();
     let mut seconds = 0.0;
+    let assets = match layer.apiserver.then(|| apiserver::provide(workspace)).transpose() {
+        Ok(assets) => assets,
+        Err(error) => {
+            eprintln!("{error:#}");
+            counts.failed += 1;
+            return Ok(Outcome { layer, counts, seconds });
+        }
+    };
     for invocation in layer.invocations {
         // Compiled apart, so that the layer's time is that of its tests and an error of the compiler is seen as such.
         let mut compile = cargo_test(workspace, invocation);
@@ -134,6 +142,7 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
             command.arg(format!("--test-threads={threads}"));
         }
         command.args(&args.rest);
+        command.envs(assets.iter().map(|assets| (apiserver::VARIABLE, assets.dir())));
         let started = Instant::now();
         counts.add(&run_tests(&mut command)?);
         seconds += started.elapsed().as_secs_f64();

@@ -1,0 +1,151 @@
+//! Where the built programs stay: `$XDG_CACHE_HOME/natgw/apiserver/<version and recipe>`, one directory for each recipe.
+//!
+//! A slot is filled by one rename at the end of a build, so a slot that is there is complete.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{assets::Assets, recipe};
+
+/// The place of one recipe's programs.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    parent: PathBuf,
+    dir: PathBuf,
+}
+
+/// The slot `id` of the user who runs us.
+pub(crate) fn slot(id: &str) -> Result<Slot> {
+    let Some(cache) = cache_home(|name| env::var_os(name)) else {
+        bail!("neither XDG_CACHE_HOME nor HOME says where built programs can be kept; set one, {}", recipe::INSTEAD);
+    };
+    let parent = cache.join("natgw/apiserver");
+    Ok(Slot { dir: parent.join(id), parent })
+}
+
+/// The cache directory by the XDG rules: a relative path is invalid and ignored.
+fn cache_home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    path("XDG_CACHE_HOME").or_else(|| path("HOME").map(|home| home.join(".cache")))
+}
+
+impl Slot {
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What was built before, if it was.
+    pub(crate) fn assets(&self) -> Option<Assets> {
+        Assets::in_dir(&self.dir).ok()
+    }
+
+    /// Keeps other builds out until it is dropped; the kernel drops it for a process that is killed.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.parent.join("lock");
+        fs::create_dir_all(&self.parent).with_context(|| format!("cannot create {}", self.parent.display()))?;
+        let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => eprintln!("another process builds the API server; waiting for it ..."),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(file)
+    }
+
+    /// An empty directory for a build, on the file system of the slot. What an interrupted build left is removed.
+    /// Only for the holder of the lock.
+    pub(crate) fn scratch(&self) -> Result<Scratch> {
+        let dir = self.parent.join("build");
+        remove(&dir)?;
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(Scratch { dir })
+    }
+
+    /// Fills the slot with a finished directory.
+    pub(crate) fn fill(&self, finished: &Path) -> Result<()> {
+        // Something incomplete, or `assets` would have found it.
+        remove(&self.dir)?;
+        fs::rename(finished, &self.dir).with_context(|| format!("cannot rename to {}", self.dir.display()))
+    }
+}
+
+/// A directory that is removed with all sources when the build is over, also when it failed: gigabytes.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    dir: PathBuf,
+}
+
+impl Scratch {
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.dir) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn home(vars: &[(&str, &str)]) -> Option<PathBuf> {
+        cache_home(|name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value)))
+    }
+
+    #[test]
+    fn the_cache_is_where_xdg_says() {
+        assert_eq!(home(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]), Some(PathBuf::from("/c")));
+        assert_eq!(home(&[("XDG_CACHE_HOME", "c"), ("HOME", "/h")]), Some(PathBuf::from("/h/.cache")));
+        assert_eq!(home(&[("XDG_CACHE_HOME", ""), ("HOME", "/h")]), Some(PathBuf::from("/h/.cache")));
+        assert_eq!(home(&[]), None);
+    }
+
+    #[test]
+    fn a_slot_is_filled_at_once_and_the_scratch_directory_does_not_stay() {
+        let parent = env::temp_dir().join(format!("natgw-xtask-cache-{}", std::process::id()));
+        let slot = Slot { dir: parent.join("1"), parent: parent.clone() };
+        assert_eq!(slot.assets(), None);
+        let lock = slot.lock().unwrap();
+        let scratch = slot.scratch().unwrap();
+        let out = scratch.dir().join("out");
+        fs::create_dir(&out).unwrap();
+        for name in super::super::assets::PROGRAMS {
+            fs::write(out.join(name), "").unwrap();
+            fs::set_permissions(out.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        assert_eq!(slot.assets(), None);
+        slot.fill(&out).unwrap();
+        assert!(slot.assets().is_some());
+        drop(scratch);
+        drop(lock);
+        let mut left: Vec<_> = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        fs::remove_dir_all(&parent).unwrap();
+        assert_eq!(left, ["1", "lock"]);
+    }
+}
