@@ -7,6 +7,7 @@
 pub mod announcements;
 pub mod capture;
 pub mod clock;
+pub mod cluster;
 pub mod command;
 pub mod craft;
 pub mod daemon;
@@ -29,6 +30,7 @@ pub mod tcp;
 pub mod topology;
 pub mod trace;
 
+pub use cluster::Cluster;
 pub use daemon::Daemon;
 pub use gateway::Gateway;
 pub use lab::Lab;

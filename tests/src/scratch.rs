@@ -78,7 +78,8 @@ fn kill_leftover_daemons(dir: &Path) {
     }
 }
 
-fn remove_dir(dir: &Path) {
+/// Removes a directory, and first the bpffs in it if it has one.
+pub(crate) fn remove_dir(dir: &Path) {
     let bpffs = dir.join("bpf");
     // Lazily: a daemon that is just dying may still hold a file open.
     let _ = umount2(&bpffs, MntFlags::MNT_DETACH);

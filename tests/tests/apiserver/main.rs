@@ -1,0 +1,10 @@
+//! Layer `apiserver`: a real API server and a real etcd. The first modules test the cluster itself, that everything else
+//! stands on.
+#![allow(missing_docs, reason = "a test binary documents nothing")]
+
+mod accounts;
+mod ending;
+mod objects;
+mod outages;
+mod proxy;
+mod support;
