@@ -31,8 +31,8 @@ pub(crate) const ETCD: &str = "usr/bin/etcd";
 /// No cgo: no C compiler is needed and the result runs anywhere.
 pub(crate) const GO_ENV: [(&str, &str); 4] =
     [("GO111MODULE", "off"), ("CGO_ENABLED", "0"), ("GOENV", "off"), ("GOTOOLCHAIN", "local")];
-/// Reproducible, without symbols.
-pub(crate) const GO_BUILD: [&str; 3] = ["build", "-v", "-trimpath"];
+/// Reproducible, and not curious about a repository that the cache may lie in.
+pub(crate) const GO_BUILD: [&str; 4] = ["build", "-v", "-trimpath", "-buildvcs=false"];
 /// The steps between (which directories the generator reads, what is replaced) have no constant of their own: count
 /// this up when one changes.
 const REVISION: &str = "1";
