@@ -30,7 +30,7 @@ use std::{
 use kube::Client;
 use tokio::runtime::{Builder, Runtime};
 
-pub use self::{account::Account, proxy::Proxy, shared::shared};
+pub use self::{account::Account, audit::Request, proxy::Proxy, shared::shared};
 use self::{apiserver::ApiServer, etcd::Etcd, kubeconfig::Identity, place::Place};
 
 /// A running cluster. Dropping it kills the servers and removes everything they wrote.
@@ -161,7 +161,16 @@ impl Cluster {
     /// When there is no audit log.
     #[must_use]
     pub fn forbidden(&self, user: &str) -> Vec<String> {
-        audit::forbidden(&self.place.audit_log(), user)
+        self.requests(user).iter().filter(|request| request.code == 403).map(ToString::to_string).collect()
+    }
+
+    /// Every request of `user` that was answered.
+    ///
+    /// # Panics
+    /// When there is no audit log.
+    #[must_use]
+    pub fn requests(&self, user: &str) -> Vec<Request> {
+        audit::requests(&self.place.audit_log(), user)
     }
 
     /// Creates and changes objects as `kubectl apply --server-side --force-conflicts` does, in the order of the

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::Netns;
 
-/// A proxy of one cluster. Dropping it closes its connections.
+/// A proxy of one cluster, which it may not outlive. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,

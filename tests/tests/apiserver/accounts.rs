@@ -47,6 +47,8 @@ fn an_account_may_do_what_its_role_says_and_the_rest_is_on_record() {
     let before = cluster.forbidden(&account.user()).len();
     assert_eq!(cluster.block_on(get(&client, &namespace, "one")).unwrap(), "1");
     assert_eq!(cluster.forbidden(&account.user()).len(), before);
+    let last = cluster.requests(&account.user()).pop().expect("it has asked");
+    assert_eq!((last.to_string(), last.code), (format!("get {path}"), 200));
     // Others are not blamed.
     assert_eq!(cluster.forbidden("natgw-test-admin"), [""; 0]);
 }

@@ -4,7 +4,6 @@
 
 mod accounts;
 mod ending;
-mod life_cycle;
 mod objects;
 mod outages;
 mod proxy;

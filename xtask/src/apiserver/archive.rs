@@ -1,5 +1,5 @@
 //! Debian's archive through apt, with a configuration of its own: the machine's lists, packages and sources stay as they
-//! are, and no root is needed.
+//! are, and no root is needed (but for the very first `apt-get update` of a machine).
 //!
 //! Where the archive is, is asked of the machine's own apt; its proxy, keys and passwords hold here too.
 
@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::recipe::CODENAME;
-use crate::{cargo, progress, workspace::Workspace};
+use crate::{apt, cargo, progress, system, workspace::Workspace};
 
 /// One line of `apt-get indextargets` per package list.
 const FORMAT: &str = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)";
@@ -28,11 +28,18 @@ pub(crate) struct Archive<'a> {
 impl<'a> Archive<'a> {
     /// Sets it up and fetches the lists.
     pub(crate) fn open(workspace: &'a Workspace, dir: PathBuf) -> Result<Self> {
+        if system::is_root() {
+            // Without lists apt does not tell what it knows.
+            apt::ensure_lists(workspace)?;
+        }
         let mut targets = cargo::command("apt-get", workspace.root());
         targets.args(["indextargets", "--format", FORMAT, "Created-By: Packages"]);
         let targets = cargo::probe(&mut targets).context("apt-get does not say which archives it knows")?;
         let sources = sources(&targets);
-        ensure!(!sources.is_empty(), "apt has no entry for `{CODENAME} main`: add one, then run this again");
+        ensure!(
+            !sources.is_empty(),
+            "apt knows no `{CODENAME} main` of Debian: run `apt-get update`, and add an entry if that does not help"
+        );
         for sub in ["lists/partial", "cache/archives/partial"] {
             let sub = dir.join(sub);
             fs::create_dir_all(&sub).with_context(|| format!("cannot create {}", sub.display()))?;
@@ -81,9 +88,7 @@ fn sources(targets: &str) -> String {
         let Ok([uri, suite, component, origin]) = <[&str; 4]>::try_from(target.split(' ').collect::<Vec<_>>()) else {
             continue;
         };
-        // Before the machine's first `apt-get update` apt knows no origin and leaves the field as it is.
-        let of_debian = origin == "Debian" || origin.starts_with('$');
-        if of_debian && component == "main" && suites.iter().any(|known| known == suite) {
+        if origin == "Debian" && component == "main" && suites.iter().any(|known| known == suite) {
             lines.insert(format!("deb [target=Packages] {uri} {suite} main\n"));
             lines.insert(format!("deb-src [target=Sources] {uri} {suite} main\n"));
         }
@@ -125,8 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_lists_does_not_know_the_origin_yet() {
-        assert_eq!(sources("http://mirror/debian/ bookworm main $(ORIGIN)\n").lines().count(), 2);
+    fn other_releases_give_nothing() {
         assert_eq!(sources("http://mirror/debian/ trixie main Debian\n"), "");
         assert_eq!(sources(""), "");
     }

@@ -98,13 +98,11 @@ impl Build<'_> {
     }
 
     fn compile(&self, out: &Path) -> Result<()> {
-        // Without these the server reports version 0.0 and clients guess.
-        let package = "k8s.io/kubernetes/vendor/k8s.io/component-base/version";
         let version = format!("v{}", recipe::VERSION);
-        let stamps = [("gitMajor", recipe::MAJOR), ("gitMinor", recipe::MINOR), ("gitVersion", &version)];
-        let stamps = stamps.map(|(name, value)| format!("-X {package}.{name}={value}")).join(" ");
+        let values = [("gitMajor", recipe::MAJOR), ("gitMinor", recipe::MINOR), ("gitVersion", &version)];
+        let stamps = recipe::STAMPED.map(|package| values.map(|(name, value)| format!("-X {package}.{name}={value}")));
         let mut command = self.go();
-        command.args(recipe::GO_BUILD).args(["-ldflags", &format!("-s -w {stamps}"), "-o"]);
+        command.args(recipe::GO_BUILD).args(["-ldflags", &format!("-s -w {}", stamps.concat().join(" ")), "-o"]);
         command.arg(out.join("kube-apiserver")).arg("./cmd/kube-apiserver");
         progress::run("compiling kube-apiserver (some minutes)", &mut command, |_| None)
     }

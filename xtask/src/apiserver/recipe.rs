@@ -17,6 +17,10 @@ pub(crate) const SOURCE_PREFIX: &str = "kubernetes_1.20.5+really1.20.2";
 pub(crate) const MAJOR: &str = "1";
 pub(crate) const MINOR: &str = "20";
 pub(crate) const VERSION: &str = "1.20.2";
+/// Go packages that keep the version, for the server itself and for the aggregator, which answers `/version`. Without it
+/// that is 0.0, and clients guess.
+pub(crate) const STAMPED: [&str; 2] =
+    ["k8s.io/kubernetes/vendor/k8s.io/component-base/version", "k8s.io/kubernetes/vendor/k8s.io/client-go/pkg/version"];
 /// Binary packages: the compiler, a library, and etcd as it is.
 pub(crate) const PACKAGES: [&str; 4] =
     ["golang-1.19-go", "golang-1.19-src", "golang-github-modern-go-reflect2-dev", "etcd-server"];
@@ -27,8 +31,8 @@ pub(crate) const ETCD: &str = "usr/bin/etcd";
 /// No cgo: no C compiler is needed and the result runs anywhere.
 pub(crate) const GO_ENV: [(&str, &str); 4] =
     [("GO111MODULE", "off"), ("CGO_ENABLED", "0"), ("GOENV", "off"), ("GOTOOLCHAIN", "local")];
-/// Reproducible, without symbols.
-pub(crate) const GO_BUILD: [&str; 3] = ["build", "-v", "-trimpath"];
+/// Reproducible, and not curious about a repository that the cache may lie in.
+pub(crate) const GO_BUILD: [&str; 4] = ["build", "-v", "-trimpath", "-buildvcs=false"];
 /// The steps between (which directories the generator reads, what is replaced) have no constant of their own: count
 /// this up when one changes.
 const REVISION: &str = "1";
@@ -41,7 +45,7 @@ pub(crate) const INSTEAD: &str = "or set KUBEBUILDER_ASSETS to a directory with 
 pub(crate) fn id() -> String {
     let single = [CODENAME, SOURCE_PREFIX, MAJOR, MINOR, VERSION, GOROOT, REFLECT2, ETCD, REVISION];
     let env = GO_ENV.iter().flat_map(|(name, value)| [*name, *value]);
-    let parts = single.into_iter().chain(PACKAGES).chain(env).chain(GO_BUILD);
+    let parts = single.into_iter().chain(STAMPED).chain(PACKAGES).chain(env).chain(GO_BUILD);
     format!("{VERSION}-{:016x}", fnv1a(parts))
 }
 
