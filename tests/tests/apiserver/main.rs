@@ -4,6 +4,7 @@
 
 mod accounts;
 mod ending;
+mod life_cycle;
 mod objects;
 mod outages;
 mod proxy;
