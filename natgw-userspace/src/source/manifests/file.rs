@@ -23,7 +23,7 @@ use crate::core::{
 };
 
 /// What a file contributes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ManifestFile {
     /// Its bytes when it was last parsed.
     bytes: Option<Vec<u8>>,

@@ -209,3 +209,35 @@ async fn a_directory_behind_a_link_is_followed_to_the_links_new_target() {
     write(&root.path().join("v2"), "b.yaml", &eip("more", "203.0.113.11"));
     assert_eq!(names(&next(&mut source).await), ["more", "v2"]);
 }
+
+#[tokio::test]
+async fn a_directory_replaced_by_an_empty_one_removes_nothing_until_it_holds_an_object() {
+    let root = directory();
+    let dir = root.path().join("manifests");
+    fs::create_dir(&dir).expect("a directory");
+    write(&dir, "a.yaml", &file(&[eip("a", "203.0.113.10"), eip("b", "203.0.113.11")]));
+    let mut source = source(&dir);
+    // As an unmounted volume: another directory from one moment to the next.
+    fs::create_dir(root.path().join("empty")).expect("a directory");
+    fs::rename(&dir, root.path().join("aside")).expect("renamable");
+    fs::rename(root.path().join("empty"), &dir).expect("renamable");
+    let snapshot = source.load();
+    assert_eq!(names(&snapshot), ["a", "b"]);
+    assert!(snapshot.incomplete().is_some());
+    assert!(said(&snapshot, root.path())[0].contains("replaced by one without any object"), "{snapshot:?}");
+    // Gone and made anew, without a reading in between, or with one.
+    fs::remove_dir_all(&dir).expect("removable");
+    assert_eq!(names(&source.load()), ["a", "b"]);
+    fs::create_dir(&dir).expect("a directory");
+    assert_eq!(names(&source.load()), ["a", "b"]);
+    write(&dir, "broken.yaml", "a: [");
+    assert_eq!(names(&source.load()), ["a", "b"]);
+    write(&dir, "a.yaml", &eip("b", "203.0.113.11"));
+    fs::remove_file(dir.join("broken.yaml")).expect("removable");
+    let snapshot = source.load();
+    assert_eq!(names(&snapshot), ["b"]);
+    assert_eq!(snapshot.diagnostics, []);
+    // The same directory: now its emptiness means something.
+    fs::remove_file(dir.join("a.yaml")).expect("removable");
+    assert_eq!(names(&source.load()), Vec::<&str>::new());
+}
