@@ -214,11 +214,12 @@ impl<'a> Daemon<'a> {
     }
 
     /// One pass: does what `work` names, reports, schedules a retry when something failed.
-    async fn pass(&mut self, work: Work, cause: Cause) {
+    async fn pass(&mut self, work: Work, mut cause: Cause) {
         let begun = Instant::now();
         let writes_before = self.datapath.maps().writes();
-        if work.source {
-            self.read_source().await;
+        if work.source && self.read_source().await && cause == Cause::Drift {
+            // What follows from it is no repair.
+            cause = Cause::Change;
         }
         let mut errors = 0;
         let mut repaired = Vec::new();
@@ -316,14 +317,15 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    async fn read_source(&mut self) {
+    /// Reads the source again. Returns whether it wants something else than before.
+    async fn read_source(&mut self) -> bool {
         if self.watch_broken || self.source.is_none() {
             self.watch_broken = false;
             if self.source.is_none() {
                 self.open_source().await;
             }
         }
-        let Some(source) = self.source.as_mut() else { return };
+        let Some(source) = self.source.as_mut() else { return false };
         let reading = block_in_place(|| source.read());
         let (desired, mut diagnostics) = DesiredState::build(source.index(), &self.options.gateway);
         source.locate(&mut diagnostics);
@@ -331,11 +333,13 @@ impl<'a> Daemon<'a> {
         self.objects = source.index().len();
         self.reporter.diagnostics(diagnostics.clone());
         self.diagnostics = diagnostics;
+        let changed = self.desired != desired;
         self.desired = desired;
         let complete = reading.incomplete.is_none();
         let held = reading.incomplete.filter(|_| !self.complete);
         self.complete |= complete;
         self.reporter.problems("fail static", held);
+        changed
     }
 
     /// Says what is wrong with the connection to the source, or that it is right again.

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::directory::is_manifest;
+use super::directory::{Identity, is_manifest};
 
 /// A burst of changes is over when nothing has happened for this long ...
 const QUIET: Duration = Duration::from_millis(10);
@@ -37,6 +37,8 @@ const MOST_ROUNDS: usize = 16;
 pub(super) struct Watcher {
     /// Absolute, so that there is a parent to watch.
     dir: PathBuf,
+    /// The directory that `inside` watches.
+    watched: Option<Identity>,
     inotify: Inotify,
     /// A second descriptor of the same inotify instance: readiness, once a runtime is there.
     readiness: Option<AsyncFd<OwnedFd>>,
@@ -65,6 +67,7 @@ impl Watcher {
     pub(super) fn new(dir: &Path) -> io::Result<Self> {
         let mut watcher = Self {
             dir: absolute(dir)?,
+            watched: None,
             inotify: Inotify::init()?,
             readiness: None,
             inside: None,
@@ -85,6 +88,8 @@ impl Watcher {
 
     /// A reading begins: what happened before is part of it.
     pub(super) fn begin_reading(&mut self) -> io::Result<()> {
+        // A link somewhere above now leads to another directory, of which no watch tells.
+        self.stale |= Identity::of(&self.dir).ok() != self.watched;
         self.drain()?;
         self.burst = None;
         Ok(())
@@ -211,6 +216,7 @@ impl Watcher {
             if !self.stale {
                 break;
             }
+            self.watched = Identity::of(&self.dir).ok();
             let inside = self.add(&self.dir.clone(), INSIDE)?;
             let (above, next) = self.add_above()?;
             // What was missing may have been created before the directory above it was watched.

@@ -241,3 +241,22 @@ async fn a_directory_replaced_by_an_empty_one_removes_nothing_until_it_holds_an_
     fs::remove_file(dir.join("a.yaml")).expect("removable");
     assert_eq!(names(&source.load()), Vec::<&str>::new());
 }
+
+#[tokio::test]
+async fn a_link_further_up_that_leads_elsewhere_is_noticed_by_the_next_reading() {
+    let root = directory();
+    for version in ["v1", "v2"] {
+        fs::create_dir_all(root.path().join(version).join("manifests")).expect("a directory");
+        write(&root.path().join(version).join("manifests"), "a.yaml", &eip(version, "203.0.113.10"));
+    }
+    let current = root.path().join("current");
+    symlink("v1", &current).expect("a link");
+    let mut source = source(&current.join("manifests"));
+    assert_eq!(names(&source.load()), ["v1"]);
+    symlink("v2", root.path().join("next")).expect("a link");
+    fs::rename(root.path().join("next"), &current).expect("renamable");
+    assert_eq!(names(&source.load()), ["v2"]);
+    assert!(is_quiet(&mut source).await);
+    write(&root.path().join("v2/manifests"), "b.yaml", &eip("more", "203.0.113.11"));
+    assert_eq!(names(&next(&mut source).await), ["more", "v2"]);
+}
