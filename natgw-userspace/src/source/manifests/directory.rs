@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Snapshot,
-    file::{self, Contents, Held, ManifestFile},
+    file::{self, Contents, Extent, Held, ManifestFile},
 };
 use crate::core::{
     diagnostic::{Diagnostic, Location, Reason, Severity},
@@ -63,7 +63,7 @@ impl ManifestDir {
     /// Reads the directory and takes what it says.
     pub(crate) fn load(&mut self) -> Snapshot {
         let reading = self.read();
-        self.take(reading, &BTreeSet::new())
+        self.take(reading, &BTreeSet::new(), &BTreeSet::new())
     }
 
     /// Reads every manifest.
@@ -88,8 +88,14 @@ impl ManifestDir {
         Ok((identity, files))
     }
 
-    /// Puts a reading in force, except for the files in `unfinished`: those still say what they last said.
-    pub(super) fn take(&mut self, reading: Reading, unfinished: &BTreeSet<OsString>) -> Snapshot {
+    /// Puts a reading in force, except for the files in `unfinished`: those still say what they last said. Those in
+    /// `given_up` may lack something.
+    pub(super) fn take(
+        &mut self,
+        reading: Reading,
+        unfinished: &BTreeSet<OsString>,
+        given_up: &BTreeSet<OsString>,
+    ) -> Snapshot {
         match reading.files {
             Err(error) => {
                 self.problem = Some(self.unavailable(&error));
@@ -98,7 +104,7 @@ impl ManifestDir {
             Ok((identity, files)) => {
                 let same = self.identity == Some(identity);
                 let before = if same { BTreeMap::new() } else { self.files.clone() };
-                self.update(files, unfinished);
+                self.update(files, unfinished, given_up);
                 if !same && !has_objects(&self.files) && has_any(&before) {
                     self.files = before;
                     self.problem = Some(self.replaced());
@@ -111,13 +117,19 @@ impl ManifestDir {
         self.snapshot()
     }
 
-    fn update(&mut self, files: BTreeMap<OsString, Contents>, unfinished: &BTreeSet<OsString>) {
+    fn update(
+        &mut self,
+        files: BTreeMap<OsString, Contents>,
+        unfinished: &BTreeSet<OsString>,
+        given_up: &BTreeSet<OsString>,
+    ) {
         self.files.retain(|name, _| files.contains_key(name) || unfinished.contains(name));
         self.awaited.clear();
         for (name, contents) in files {
             if !unfinished.contains(&name) {
                 let path = self.path(&name);
-                self.files.entry(name).or_default().update(&path, contents);
+                let extent = if given_up.contains(&name) { Extent::Growing } else { Extent::Whole };
+                self.files.entry(name).or_default().update(&path, contents, extent);
             } else if !self.files.contains_key(&name) {
                 self.awaited.push(name);
             }

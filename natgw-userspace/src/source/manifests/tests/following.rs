@@ -260,3 +260,21 @@ async fn a_link_further_up_that_leads_elsewhere_is_noticed_by_the_next_reading()
     write(&root.path().join("v2/manifests"), "b.yaml", &eip("more", "203.0.113.11"));
     assert_eq!(names(&next(&mut source).await), ["more", "v2"]);
 }
+
+#[tokio::test]
+async fn a_file_that_nobody_closes_is_read_after_a_while_and_removes_nothing() {
+    let dir = directory();
+    write(dir.path(), "a.yaml", &file(&[eip("a", "203.0.113.10"), eip("b", "203.0.113.11")]));
+    let mut source = source(dir.path());
+    let mut writer = File::create(dir.path().join("a.yaml")).expect("writable");
+    writer.write_all(file(&[eip("a", "203.0.113.12"), eip("c", "203.0.113.13")]).as_bytes()).expect("writable");
+    source.watcher.drain().expect("a working watch");
+    source.watcher.give_up_writers(Instant::now() + Duration::from_secs(31));
+    let snapshot = next(&mut source).await;
+    assert_eq!(names(&snapshot), ["a", "b", "c"]);
+    assert!(said(&snapshot, dir.path())[0].contains("nothing of it is removed"), "{snapshot:?}");
+    drop(writer);
+    let snapshot = next(&mut source).await;
+    assert_eq!(names(&snapshot), ["a", "c"]);
+    assert_eq!(snapshot.diagnostics, []);
+}
