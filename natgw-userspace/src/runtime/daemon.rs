@@ -16,6 +16,7 @@ use tokio::{task::block_in_place, time::MissedTickBehavior};
 use super::{
     Options,
     backoff::Backoff,
+    brake::Brake,
     hold::hold,
     network::{Network, Step},
     publishing::Publishing,
@@ -33,7 +34,7 @@ use crate::{
         diagnostic::Diagnostic,
         plan::{EndSessions, MapOp, Plan, plan},
     },
-    datapath::{AttachMode, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Side, Sweeper},
+    datapath::{AttachError, AttachMode, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Side, Sweeper},
     exit::{Exit, Failure},
     net::links::{LinkWatch, NetEvent},
     source::{News, Source, SourceOptions},
@@ -71,6 +72,7 @@ pub(super) struct Daemon<'a> {
     watch_broken: bool,
     reporter: Reporter,
     backoff: Backoff,
+    brake: Brake,
     /// What the source said last, and how many objects it had.
     pub(super) desired: DesiredState,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -81,6 +83,8 @@ pub(super) struct Daemon<'a> {
     pub(super) effective: DesiredState,
     pending_end: Vec<EndSessions>,
     pub(super) mechanisms: [Option<Mechanism>; 2],
+    /// Another gateway works on the interface: what is on it is that one's business.
+    occupied: [bool; 2],
     pub(super) fallback_said: bool,
     pub(super) repairs: u64,
     /// The first pass over everything is done.
@@ -109,6 +113,7 @@ impl<'a> Daemon<'a> {
             watch_broken: false,
             reporter: Reporter::default(),
             backoff: Backoff::default(),
+            brake: Brake::default(),
             desired: DesiredState::default(),
             diagnostics: Vec::new(),
             objects: 0,
@@ -116,6 +121,7 @@ impl<'a> Daemon<'a> {
             effective: DesiredState::default(),
             pending_end: Vec::new(),
             mechanisms: [None; 2],
+            occupied: [false; 2],
             fallback_said: false,
             repairs: 0,
             begun: false,
@@ -164,6 +170,12 @@ impl<'a> Daemon<'a> {
                     while let Some(event) = self.watch.try_next() {
                         work = work.with(self.take(&event));
                     }
+                    if let Some(work) = self.brake.admit(work, tokio::time::Instant::now()) {
+                        self.pass(work, Cause::Network).await;
+                    }
+                }
+                () = Backoff::wait(self.brake.due()) => {
+                    let work = self.brake.release();
                     self.pass(work, Cause::Network).await;
                 }
                 news = changed(self.source.as_mut().filter(|_| !self.watch_broken)) => match news {
@@ -239,6 +251,8 @@ impl<'a> Daemon<'a> {
         }
         if work.rules || work.network {
             self.refresh_effective();
+        }
+        if (work.rules || work.network) && !self.occupied[1] {
             let (step, remove) = self.network.add_addresses(&self.effective).await;
             leaving = remove;
             repaired.extend(step.repaired);
@@ -248,7 +262,7 @@ impl<'a> Daemon<'a> {
         if work.rules && !new_hook {
             written = self.write_rules();
         }
-        if work.announce {
+        if work.announce && !self.occupied[1] {
             self.network.announce_link();
         }
         if work.rules || work.network {
@@ -261,7 +275,7 @@ impl<'a> Daemon<'a> {
         if cause == Cause::Drift {
             repaired.extend(written.plan.ops.iter().map(describe));
         }
-        self.tell_repairs(&repaired);
+        self.tell_passed(&repaired, cause);
         let writes = self.datapath.maps().writes() - writes_before;
         if cause == Cause::Change || !written.plan.is_empty() {
             self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
@@ -271,6 +285,22 @@ impl<'a> Daemon<'a> {
             self.tell_exhaustion();
         }
         self.publish();
+    }
+
+    /// Tells what was put back; of a fight about it only now and then.
+    fn tell_passed(&mut self, repaired: &[String], cause: Cause) {
+        if cause != Cause::Network {
+            return self.tell_repairs(repaired);
+        }
+        match self.brake.repaired(repaired.len(), tokio::time::Instant::now()) {
+            Some(count) => {
+                self.tell_repairs(repaired);
+                if count > repaired.len() {
+                    tracing::warn!(count, "put back again and again: something else on this machine removes it");
+                }
+            }
+            None => self.repairs += repaired.len() as u64,
+        }
     }
 
     fn schedule(&mut self, errors: usize, work: Work) {
@@ -288,9 +318,15 @@ impl<'a> Daemon<'a> {
             leaving.iter().filter(|(addr, _)| self.complete || eips.contains(addr)).copied().collect();
         let step = self.network.remove_addresses(&leaving).await;
         let mut errors = self.reporter.problems("address removal", step.errors);
-        let step = self.network.ensure_routes(&self.effective, self.complete).await;
+        let step = match self.occupied[0] {
+            true => Step::default(),
+            false => self.network.ensure_routes(&self.effective, self.complete).await,
+        };
         repaired.extend(step.repaired);
-        let default = self.network.ensure_default_route(&self.effective).await;
+        let default = match self.occupied[1] {
+            true => Step::default(),
+            false => self.network.ensure_default_route(&self.effective).await,
+        };
         repaired.extend(default.repaired);
         errors += self.reporter.problems("routes", step.errors.into_iter().chain(default.errors));
         // Seen again at every check and every news of the interface; trying more often would not help.
@@ -431,19 +467,26 @@ impl<'a> Daemon<'a> {
         let mut repaired = Vec::new();
         for (slot, side) in [(0, Side::Internal), (1, Side::External)] {
             let interface = if side == Side::Internal { &self.network.internal } else { &self.network.external };
-            let Some(link) = interface.link else { continue };
+            let Some(link) = interface.link else {
+                self.occupied[slot] = false;
+                continue;
+            };
             let name = interface.name.clone();
             let mode = mode(self.options.attach);
             let (ns, datapath) = (&self.network.ns, &mut self.datapath);
             match block_in_place(|| ns.run(|| datapath.attach(side, link.ifindex, &name, mode))) {
                 Ok(Ok(attached)) => {
+                    self.occupied[slot] = false;
                     if self.mechanisms[slot].is_some() {
                         repaired.extend(repairs(&attached, &name));
                     }
                     self.mechanisms[slot] = Some(attached.mechanism);
                     self.tell_attached(&name, link.ifindex, &attached);
                 }
-                Ok(Err(error)) => errors.push(format!("{name}: {error}")),
+                Ok(Err(error)) => {
+                    self.occupied[slot] = matches!(error, AttachError::Occupied { .. });
+                    errors.push(format!("{name}: {error}"));
+                }
                 Err(error) => errors.push(error.to_string()),
             }
         }

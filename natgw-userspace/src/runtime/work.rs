@@ -37,6 +37,11 @@ pub(super) enum Cause {
 }
 
 impl Work {
+    /// Whether no more is asked for than a look at addresses and routes.
+    pub(super) const fn is_network_only(self) -> bool {
+        !(self.source || self.rules || self.hooks || self.announce)
+    }
+
     /// Both.
     pub(super) fn with(self, other: Self) -> Self {
         Self {
