@@ -594,5 +594,16 @@ pub fn attachments(paths: &GatewayPaths) -> Result<Vec<Attachment>, AttachError>
     Ok(found)
 }
 
+/// Whether a program of this gateway is attached in another network namespace than this one. No daemon may run: what it
+/// has loaded looks attached.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn attached_elsewhere(paths: &GatewayPaths) -> Result<bool, AttachError> {
+    let here = attachments(paths)?;
+    let seen = |id: &u32| here.iter().any(|attachment| attachment.program_id == *id);
+    Ok(here.iter().any(|attachment| attachment.elsewhere) || !owner::hook_programs(paths).iter().all(seen))
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,15 @@
 //! Addresses, routes, announcements and drift.
 
 use std::{
-    fs,
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
 
-use natgw_tests::{Daemon, Gateway, Rules, Topology, command, gateway::natgw_binary};
+use natgw_tests::{Rules, Topology, command};
 
 use crate::support::{
     EIP1, EIP2, NEVER, addresses, eventually, gateway, listen_for_announcements, mac, programmed_eips, routes, rules,
-    set,
+    second_gateway, set,
 };
 
 const ALL: [&str; 3] = ["203.0.113.1/24", "203.0.113.10/24", "203.0.113.11/24"];
@@ -201,20 +200,6 @@ fn sysctls_that_the_data_plane_needs_are_set_and_kept() {
     assert_eq!(read("conf/net1/rp_filter"), "0");
 }
 
-/// A daemon of gateway `gw2` on the interfaces of `first`, with EIPs and routes of its own.
-fn second_gateway(first: &Gateway, topology: &Topology, attach: &str) -> Daemon {
-    let manifests = first.dir().join("second");
-    fs::create_dir_all(&manifests).expect("a directory");
-    let rules = Rules::new().eip("other", "203.0.113.50").route("10.9.0.0/16", "10.0.1.254");
-    fs::write(manifests.join("rules.yaml"), rules.yaml().replace("gw1", "gw2")).expect("written");
-    let (manifests, bpffs) = (manifests.display().to_string(), first.bpffs().display().to_string());
-    let netns = topology.gw.path().display().to_string();
-    let args = ["run", "--gateway", "gw2", "--manifests", &manifests, "--bpffs", &bpffs, "--netns", &netns];
-    let more = ["--log-format", "json", "--max-sessions", "4096", "--attach", attach];
-    let args: Vec<String> = args.iter().chain(&more).map(ToString::to_string).collect();
-    Daemon::spawn(&natgw_binary(), &args, first.dir())
-}
-
 #[test]
 fn a_gateway_that_is_refused_on_an_interface_leaves_its_addresses_and_routes_alone() {
     let topology = Topology::new();
@@ -223,9 +208,9 @@ fn a_gateway_that_is_refused_on_an_interface_leaves_its_addresses_and_routes_alo
     let daemon = gateway.start();
     let (before, routed) = (addresses(&topology.gw, "net1"), routes(&topology.gw));
     let mark = daemon.logs().mark();
-    // Other EIPs on the same interfaces, pinned on the same bpffs.
+    let others = Rules::new().eip("other", "203.0.113.50").route("10.9.0.0/16", "10.0.1.254");
     for attach in ["tcx", "clsact"] {
-        let other = second_gateway(&gateway, &topology, attach);
+        let other = second_gateway(&gateway, &topology, &others, &["--attach", attach]);
         other.wait_line(0, "why it is refused", |line| line.message().contains("already carries the programs"));
         other.wait_message(0, "reconciled");
         assert_eq!(addresses(&topology.gw, "net1"), before);
