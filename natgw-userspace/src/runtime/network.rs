@@ -10,7 +10,10 @@ use std::{
 
 use super::Options;
 use crate::{
-    core::desired::{DesiredState, Entry, NextHop},
+    core::{
+        desired::{DesiredState, Entry, Ipv4Cidr, NextHop},
+        objects::Kind,
+    },
     datapath::Side,
     exit::{Exit, Failure},
     net::{
@@ -19,7 +22,7 @@ use crate::{
         announce::Announcer,
         links::{LinkInfo, LinkState},
         netlink::{Netlink, NetlinkError},
-        routes::{DEFAULT, RoutePlan, subnet_gateway},
+        routes::{DEFAULT, Obstacle, RoutePlan, subnet_gateway},
         sysctl,
     },
 };
@@ -82,6 +85,15 @@ impl Step {
             self.errors.push(error.to_string());
         }
     }
+}
+
+/// Object and field that a route comes from.
+fn place_of(desired: &DesiredState, dest: Prefix) -> String {
+    let is_it = |cidr: &&Ipv4Cidr| Prefix::containing(cidr.addr().into(), cidr.prefix_len()) == dest;
+    let owner = desired.routes.keys().find(is_it).and_then(|cidr| desired.owner(&Entry::Route(*cidr)));
+    let field = owner.filter(|key| key.kind == Kind::Subnet).map_or("spec.routes", |_| "spec.cidrBlock");
+    let owner = owner.map_or_else(|| "VpcNatGateway".to_owned(), ToString::to_string);
+    format!("{owner}: {field}: route {dest}")
 }
 
 /// Kernel state outside the maps.
@@ -249,15 +261,30 @@ impl Network {
                     Ok(gateway) => drop(wanted.insert(dest, gateway)),
                     Err(error) => {
                         unknown.insert(dest);
-                        let owner = desired.owner(&Entry::Route(*cidr));
-                        let owner = owner.map_or_else(|| "VpcNatGateway".to_owned(), ToString::to_string);
-                        step.blocked.push(format!("{owner}: spec.routes: route {dest}: {error}"));
+                        step.blocked.push(format!("{}: {error}", place_of(desired, dest)));
                     }
                 },
             }
         }
         let plan = RoutePlan::new(&existing, &wanted);
+        let obstacles = if plan.replace.is_empty() {
+            BTreeMap::new()
+        } else {
+            match self.netlink.obstacles(link.ifindex).await {
+                Ok(obstacles) => obstacles,
+                Err(error) => {
+                    step.fail(&error);
+                    return step;
+                }
+            }
+        };
         for (dest, via) in plan.replace {
+            if let Some(obstacle) = obstacles.get(&dest) {
+                wanted.remove(&dest);
+                let problem = self.in_the_way(dest, *obstacle);
+                step.blocked.push(format!("{}: {problem}", place_of(desired, dest)));
+                continue;
+            }
             match self.netlink.replace_route(link.ifindex, (dest, via)).await {
                 Ok(()) if self.had_routes.contains(&dest) => {
                     step.repaired.push(format!("route {dest} via {via} on {}", self.internal.name));
@@ -278,6 +305,19 @@ impl Network {
         }
         self.had_routes = wanted.into_keys().collect();
         step
+    }
+
+    fn in_the_way(&self, dest: Prefix, obstacle: Obstacle) -> String {
+        let Obstacle::Elsewhere { ifindex, via } = obstacle else {
+            return format!("{dest} is a connected subnet of the gateway; remove the route, or correct its destination");
+        };
+        let name = ifindex.and_then(|index| self.ns.run(|| nix::net::if_::if_indextoname(index)).ok()?.ok());
+        let dev = name.map(|name| format!(" dev {}", name.to_string_lossy())).unwrap_or_default();
+        let via = via.map(|via| format!(" via {via}")).unwrap_or_default();
+        format!(
+            "there is another route to it{via}{dev}, which is not replaced; remove this route, or that one: \
+             ip route del {dest}{via}{dev}"
+        )
     }
 
     /// Sets the default route of the external interface if it has none, and follows the subnet's gateway with one of

@@ -238,3 +238,49 @@ fn a_fight_about_an_address_is_slow_and_said_now_and_then() {
     let said = daemon.logs().lines()[mark..].len();
     assert!(said <= 10, "{said} lines:\n{}", daemon.logs().text());
 }
+
+#[test]
+fn a_route_of_somebody_else_is_never_replaced() {
+    let topology = Topology::new();
+    topology.gw.ip(&["route add 10.7.0.0/16 via 203.0.113.254 dev net1".into()]);
+    let before = topology.gw.command("ip", &["route"]);
+    let gateway = gateway(&topology, NEVER, "");
+    let blocked = ["0.0.0.0/0", "10.7.0.0/16", "203.0.113.0/24", "10.0.1.0/24"];
+    gateway.write(&blocked.iter().fold(rules(), |rules, dest| rules.route(*dest, "10.0.1.254")));
+    let daemon = gateway.start();
+    for dest in blocked {
+        let line = daemon.wait_line(0, dest, |line| line.message().contains(&format!("route {dest}: ")));
+        assert!(line.message().contains("VpcNatGateway/gw1: spec.routes"), "{}", line.text);
+    }
+    assert_eq!(topology.gw.command("ip", &["route"]), before);
+    let mark = daemon.logs().mark();
+    topology.gw.ip(&["route del 10.7.0.0/16 via 203.0.113.254 dev net1".into()]);
+    daemon.wait_message(mark, "route set");
+    assert!(routes(&topology.gw).contains("10.7.0.0/16 via 10.0.1.254 dev eth0"));
+}
+
+#[test]
+fn the_last_address_takes_no_route_of_any_kind_along() {
+    let topology = Topology::new();
+    topology.gw.ip(&["addr flush dev net1".into()]);
+    let gateway = gateway(&topology, NEVER, "external = { subnet = \"203.0.113.0/24\" }");
+    gateway.write(&Rules::new().eip("e1", EIP1));
+    let daemon = gateway.start();
+    topology.gw.ip(&[
+        "route add default nexthop via 203.0.113.254 dev net1 nexthop via 203.0.113.253 dev net1".into(),
+        "route add 10.77.0.0/16 via 203.0.113.254 dev net1 table 777".into(),
+        "route add 10.78.0.0/16 via 203.0.113.254 dev net1 src 10.0.1.1".into(),
+        "route add 10.79.0.0/16 via 203.0.113.254 dev net1 src 203.0.113.10 metric 5".into(),
+    ]);
+    let mark = daemon.logs().mark();
+    gateway.write(&Rules::new());
+    daemon.wait_message(mark, "reconciled");
+    assert!(addresses(&topology.gw, "net1").is_empty());
+    let main = topology.gw.command("ip", &["route"]);
+    for part in ["via 203.0.113.254 dev net1 weight", "via 203.0.113.253 dev net1 weight", "src 10.0.1.1", "10.79.0.0/16"]
+    {
+        assert!(main.contains(part), "{part}: {main}");
+    }
+    assert!(!main.contains("203.0.113.10"), "{main}");
+    assert!(topology.gw.command("ip", &["route", "show", "table", "777"]).contains("10.77.0.0/16"));
+}
