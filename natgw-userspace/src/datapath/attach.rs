@@ -389,7 +389,7 @@ fn tcx_hook(
         .attach_with_options(name, hook.direction(), TcAttachOptions::TcxOrder(LinkOrder::first()))
         .map_err(&failed)?;
     let link: FdLink = program.take_link(id).map_err(&failed)?.try_into().map_err(|error| failed(link_error(error)))?;
-    link.pin(&path).map_err(|error| link_failed("pin", &path)(io::Error::other(error)))?;
+    link.pin(&path).map_err(|error| link_failed("pin", &path)(io::Error::other(chain(&error))))?;
     if live_link(paths, hook, ifindex)?.is_none() {
         remove_link(paths, hook)?;
         return Err(AttachError::InterfaceChanged { interface: name.to_owned() });

@@ -59,7 +59,7 @@ impl fmt::Display for Holder {
 /// The exclusive right to change a gateway's data plane; released on drop and when the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _dir: Flock<File>,
+    dir: Flock<File>,
     path: PathBuf,
 }
 
@@ -93,11 +93,23 @@ impl Lock {
         Some(describe(Some(pid)))
     }
 
+    /// Whether the locked directory is still the one at its path. If not, somebody has removed the pins, and another
+    /// process may hold the lock of the new directory.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        is_at(&self.dir, &self.path).unwrap_or(false)
+    }
+
     /// The locked directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn is_at(dir: &File, path: &Path) -> io::Result<bool> {
+    let held = dir.metadata()?;
+    Ok(fs::metadata(path).is_ok_and(|now| now.dev() == held.dev() && now.ino() == held.ino()))
 }
 
 fn acquire(paths: &GatewayPaths, how: FlockArg) -> Result<Result<Lock, Holder>, LockError> {
@@ -117,11 +129,9 @@ fn acquire(paths: &GatewayPaths, how: FlockArg) -> Result<Result<Lock, Holder>, 
         };
         match Flock::lock(dir, how) {
             Ok(dir) => {
-                let held = dir.metadata().map_err(fail)?;
-                let same = fs::metadata(path).is_ok_and(|now| now.dev() == held.dev() && now.ino() == held.ino());
-                if same {
+                if is_at(&dir, path).map_err(fail)? {
                     tracing::debug!(path = %path.display(), fd = dir.as_raw_fd(), "lock taken");
-                    return Ok(Ok(Lock { _dir: dir, path: path.to_owned() }));
+                    return Ok(Ok(Lock { dir, path: path.to_owned() }));
                 }
             }
             Err((_, Errno::EINTR)) => {}

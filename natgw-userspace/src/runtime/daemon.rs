@@ -60,7 +60,7 @@ pub(super) struct Daemon<'a> {
     pub(super) started: Instant,
     pub(super) adopted: bool,
     paths: GatewayPaths,
-    _lock: Lock,
+    lock: Lock,
     stop: Stop,
     pub(super) datapath: Datapath,
     sweeper: Option<Sweeper>,
@@ -102,7 +102,7 @@ impl<'a> Daemon<'a> {
             started,
             adopted,
             paths,
-            _lock: lock,
+            lock,
             stop,
             sweeper: None,
             datapath,
@@ -194,10 +194,28 @@ impl<'a> Daemon<'a> {
                     first = None;
                     self.begin().await;
                 }
-                () = retry => self.pass(Work::EVERYTHING, Cause::Retry).await,
-                _ = resync.tick() => self.pass(Work::DRIFT, Cause::Drift).await,
+                () = retry => {
+                    self.check_pins()?;
+                    self.pass(Work::EVERYTHING, Cause::Retry).await;
+                }
+                _ = resync.tick() => {
+                    self.check_pins()?;
+                    self.pass(Work::DRIFT, Cause::Drift).await;
+                }
             }
         }
+    }
+
+    /// Without its pins the data plane cannot be repaired, and the lock keeps nobody out: only a new start makes both.
+    fn check_pins(&self) -> Result<(), Failure> {
+        if self.lock.is_current() {
+            return Ok(());
+        }
+        let path = self.lock.path().display();
+        Err(Failure::new(
+            Exit::Failure,
+            format!("the pins of gateway `{}` at {path} were removed; a restart makes them anew", self.options.gateway),
+        ))
     }
 
     /// Folds an event of the watch into what has to be done.

@@ -1,6 +1,7 @@
 //! Addresses, routes, announcements and drift.
 
 use std::{
+    fs,
     net::Ipv4Addr,
     time::{Duration, Instant},
 };
@@ -283,4 +284,23 @@ fn the_last_address_takes_no_route_of_any_kind_along() {
     }
     assert!(!main.contains("203.0.113.10"), "{main}");
     assert!(topology.gw.command("ip", &["route", "show", "table", "777"]).contains("10.77.0.0/16"));
+}
+
+#[test]
+fn pins_removed_under_a_daemon_end_it_and_its_restart_repairs() {
+    for attach in ["tcx", "clsact"] {
+        let topology = Topology::new();
+        let gateway = gateway(&topology, "200ms", "").with_args(&["--attach", attach]);
+        gateway.write(&Rules::new().eip("e1", EIP1).fip("e1", "10.0.1.2"));
+        let mut daemon = gateway.start();
+        topology.client.command("ping", &["-c", "1", "-W", "2", "203.0.113.100"]);
+        fs::remove_dir_all(gateway.pins()).expect("removable");
+        assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.logs().text());
+        eventually("why", || daemon.logs().text().contains("a restart makes them anew").then_some(()));
+        let _restarted = gateway.start();
+        assert_eq!(programmed_eips(&gateway), set([EIP1]));
+        assert!(gateway.natgw(&["status"]).status.success());
+        topology.client.command("ping", &["-c", "1", "-W", "2", "203.0.113.100"]);
+        topology.server.command("ping", &["-c", "1", "-W", "2", EIP1]);
+    }
 }
