@@ -65,7 +65,8 @@ pub(super) struct Daemon<'a> {
     pub(super) datapath: Datapath,
     sweeper: Option<Sweeper>,
     pub(super) network: Network,
-    watch: LinkWatch,
+    /// `None`: it ended, and starting another one failed or is due at the next retry.
+    watch: Option<LinkWatch>,
     pub(super) source: Option<Source>,
     pub(super) publishing: Publishing,
     /// The source's watch failed; it is asked again at the next retry.
@@ -107,7 +108,7 @@ impl<'a> Daemon<'a> {
             sweeper: None,
             datapath,
             network: Network::new(ns, options)?,
-            watch,
+            watch: Some(watch),
             source: None,
             publishing: Publishing::default(),
             watch_broken: false,
@@ -133,8 +134,10 @@ impl<'a> Daemon<'a> {
         self.open_sweepers();
         // The watch tells the state of each interface first.
         for _ in 0..2 {
-            let event = self.watch.next().await;
-            self.take(&event);
+            if self.watch.is_some() {
+                let event = next_event(self.watch.as_mut()).await;
+                self.take(&event);
+            }
         }
         if self.adopted {
             // The rules are pinned: the programs need not wait for the source, whose reading may take a while.
@@ -165,9 +168,9 @@ impl<'a> Daemon<'a> {
                     );
                     return Ok(());
                 }
-                event = self.watch.next() => {
+                event = next_event(self.watch.as_mut()) => {
                     let mut work = self.take(&event);
-                    while let Some(event) = self.watch.try_next() {
+                    while let Some(event) = self.watch.as_mut().and_then(LinkWatch::try_next) {
                         work = work.with(self.take(&event));
                     }
                     if let Some(work) = self.brake.admit(work, tokio::time::Instant::now()) {
@@ -196,6 +199,7 @@ impl<'a> Daemon<'a> {
                 }
                 () = retry => {
                     self.check_pins()?;
+                    self.watch_again();
                     self.pass(Work::EVERYTHING, Cause::Retry).await;
                 }
                 _ = resync.tick() => {
@@ -231,16 +235,30 @@ impl<'a> Daemon<'a> {
             }
             NetEvent::Changed(_) => Work { network: true, ..Work::default() },
             NetEvent::Closed => {
-                match LinkWatch::start(&self.network.ns, &[&self.options.internal, &self.options.external]) {
-                    Ok(watch) => self.watch = watch,
-                    Err(error) => {
-                        tracing::error!(%error, "cannot watch the interfaces");
-                        self.backoff.failed(tokio::time::Instant::now());
-                    }
-                }
+                self.watch = None;
+                self.reporter.problems("watch", ["the kernel's news of the interfaces ended".to_owned()]);
+                self.backoff.failed(tokio::time::Instant::now());
                 Work::default()
             }
         }
+    }
+
+    /// Starts the watch again that has ended. It tells the state of each interface first.
+    fn watch_again(&mut self) {
+        if self.watch.is_some() {
+            return;
+        }
+        let problem = match LinkWatch::start(&self.network.ns, &[&self.options.internal, &self.options.external]) {
+            Ok(watch) => {
+                self.watch = Some(watch);
+                None
+            }
+            Err(error) => {
+                self.backoff.failed(tokio::time::Instant::now());
+                Some(format!("cannot watch the interfaces: {error}"))
+            }
+        };
+        self.reporter.problems("watch", problem);
     }
 
     /// One pass: does what `work` names, reports, schedules a retry when something failed.
@@ -324,7 +342,7 @@ impl<'a> Daemon<'a> {
     fn schedule(&mut self, errors: usize, work: Work) {
         if errors > 0 {
             self.backoff.failed(tokio::time::Instant::now());
-        } else if self.source.is_some() && !self.watch_broken && work.rules && work.hooks && work.network {
+        } else if self.source.is_some() && self.watch.is_some() && !self.watch_broken && work.rules && work.hooks && work.network {
             self.backoff.succeeded();
         }
     }
@@ -567,6 +585,14 @@ impl<'a> Daemon<'a> {
             }
             sweeper::spawn(sweeper, interval);
         });
+    }
+}
+
+/// Waits for the next news of the interfaces. Never returns without a watch.
+async fn next_event(watch: Option<&mut LinkWatch>) -> NetEvent {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
     }
 }
 
