@@ -304,6 +304,10 @@ impl<'a> Daemon<'a> {
         if work.rules || work.network {
             errors += self.finish_network(&leaving, &mut repaired).await;
         }
+        if work.hooks && !self.occupied[1] {
+            let step = self.network.remove_strays(&self.paths, &self.effective).await;
+            errors += self.reporter.problems("stray addresses", step.errors);
+        }
         if work.rules {
             errors += self.reporter.problems("maps", std::mem::take(&mut written.errors));
         }

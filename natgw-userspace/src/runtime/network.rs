@@ -14,7 +14,7 @@ use crate::{
         desired::{DesiredState, Entry, Ipv4Cidr, NextHop},
         objects::Kind,
     },
-    datapath::Side,
+    datapath::{GatewayPaths, Side, other_gateway_on},
     exit::{Exit, Failure},
     net::{
         NetNs, Prefix,
@@ -236,6 +236,44 @@ impl Network {
         }
         if step.errors.is_empty() {
             self.former.clear();
+        }
+        step
+    }
+
+    /// Removes EIPs of ours from interfaces that were the external one before: under another option, or another name.
+    pub(super) async fn remove_strays(&self, paths: &GatewayPaths, desired: &DesiredState) -> Step {
+        let mut step = Step::default();
+        let Some(link) = self.external.link else { return step };
+        let all = match self.netlink.all_addresses().await {
+            Ok(all) => all,
+            Err(error) => {
+                step.fail(&error);
+                return step;
+            }
+        };
+        let mut strays: BTreeMap<u32, Vec<(Ipv4Addr, u8)>> = BTreeMap::new();
+        for (ifindex, address) in all {
+            if ifindex != link.ifindex && address.ours && desired.eips.contains_key(&address.addr.octets()) {
+                strays.entry(ifindex).or_default().push((address.addr, address.prefix_len));
+            }
+        }
+        for (ifindex, addresses) in strays {
+            match self.ns.run(|| other_gateway_on(paths, ifindex)) {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(_))) => continue,
+                Ok(Err(error)) => {
+                    step.errors.push(error.to_string());
+                    continue;
+                }
+                Err(error) => {
+                    step.errors.push(error.to_string());
+                    continue;
+                }
+            }
+            for error in self.netlink.remove_addresses(ifindex, &addresses).await {
+                step.fail(&error);
+            }
+            tracing::info!(ifindex, addresses = addresses.len(), "EIPs removed from an interface that carries them no more");
         }
         step
     }

@@ -304,3 +304,23 @@ fn pins_removed_under_a_daemon_end_it_and_its_restart_repairs() {
         topology.server.command("ping", &["-c", "1", "-W", "2", EIP1]);
     }
 }
+
+#[test]
+fn eips_leave_an_interface_that_is_the_external_one_no_more() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let daemon = gateway.start();
+    topology.gw.ip(&["link set net1 down".into(), "link set net1 name old".into(), "link set old up".into()]);
+    topology.gw.ip(&["link add net1 type dummy".into(), "link set net1 up".into()]);
+    eventually("the EIPs on the new interface alone", || {
+        let there = set(["203.0.113.10/32", "203.0.113.11/32"]);
+        let moved = addresses(&topology.gw, "old") == set(["203.0.113.1/24"]) && addresses(&topology.gw, "net1") == there;
+        moved.then_some(())
+    });
+    drop(daemon);
+    let gateway = gateway.with_args(&["--external-interface", "old"]);
+    let _daemon = gateway.start();
+    assert_eq!(addresses(&topology.gw, "old"), set(ALL));
+    assert!(addresses(&topology.gw, "net1").is_empty());
+}
