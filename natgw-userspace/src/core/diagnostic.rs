@@ -86,6 +86,8 @@ pub enum Reason {
     DuplicateRoute,
     /// A CIDR's pool already has as many EIPs as it can hold.
     PoolLimit,
+    /// The gateway already has as many EIPs as its maps can hold.
+    EipLimit,
     /// A CIDR has host bits set; they are masked.
     HostBitsSet,
     /// A floating IP on the same EIP takes every new flow of this DNAT rule.
@@ -123,6 +125,7 @@ impl Reason {
         Self::DuplicateSnat,
         Self::DuplicateRoute,
         Self::PoolLimit,
+        Self::EipLimit,
         Self::HostBitsSet,
         Self::ShadowedByFip,
         Self::TargetIsEip,

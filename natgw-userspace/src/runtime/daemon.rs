@@ -82,6 +82,8 @@ pub(super) struct Daemon<'a> {
     pub(super) complete: bool,
     /// `desired`, or while incomplete `desired` with all that is pinned.
     pub(super) effective: DesiredState,
+    /// EIPs that the kernel did not take into the map.
+    unprogrammed: BTreeSet<[u8; 4]>,
     pending_end: Vec<EndSessions>,
     pub(super) mechanisms: [Option<Mechanism>; 2],
     /// Another gateway works on the interface: what is on it is that one's business.
@@ -120,6 +122,7 @@ impl<'a> Daemon<'a> {
             objects: 0,
             complete: false,
             effective: DesiredState::default(),
+            unprogrammed: BTreeSet::new(),
             pending_end: Vec::new(),
             mechanisms: [None; 2],
             occupied: [false; 2],
@@ -289,7 +292,7 @@ impl<'a> Daemon<'a> {
             self.refresh_effective();
         }
         if (work.rules || work.network) && !self.occupied[1] {
-            let (step, remove) = self.network.add_addresses(&self.effective).await;
+            let (step, remove) = self.network.add_addresses(&self.effective, &self.unprogrammed).await;
             leaving = remove;
             repaired.extend(step.repaired);
             self.publishing.address_failures = step.refused;
@@ -297,6 +300,9 @@ impl<'a> Daemon<'a> {
         }
         if work.rules && !new_hook {
             written = self.write_rules();
+            if !self.unprogrammed.is_empty() && !self.occupied[1] {
+                (_, leaving) = self.network.add_addresses(&self.effective, &self.unprogrammed).await;
+            }
         }
         if work.announce && !self.occupied[1] {
             self.network.announce_link();
@@ -453,18 +459,8 @@ impl<'a> Daemon<'a> {
                 }
             }
         });
-        let gone = plan.ops.iter().filter_map(|op| match op {
-            MapOp::DelEip(eip) => Some(Ipv4Addr::from(*eip)),
-            MapOp::PutEip(..)
-            | MapOp::PutFipOut(..)
-            | MapOp::PutFipIn(..)
-            | MapOp::PutDnat(..)
-            | MapOp::PutSnat(..)
-            | MapOp::DelSnat(_)
-            | MapOp::DelDnat(_)
-            | MapOp::DelFipIn(_)
-            | MapOp::DelFipOut(_) => None,
-        });
+        let gone = plan.ops.iter().filter_map(|op| if let MapOp::DelEip(eip) = op { Some((*eip).into()) } else { None });
+        self.unprogrammed = written.failed.iter().filter_map(|(op, _)| refused_eip(op)).collect();
         self.publishing.maps_written(&written.failed, &self.effective);
         self.network.forget(gone);
         self.pending_end.extend_from_slice(&plan.end);
@@ -606,6 +602,10 @@ async fn changed(source: Option<&mut Source>) -> News {
         Some(source) => source.changed().await,
         None => std::future::pending().await,
     }
+}
+
+fn refused_eip(op: &MapOp) -> Option<[u8; 4]> {
+    if let MapOp::PutEip(eip, _) = op { Some(*eip) } else { None }
 }
 
 fn mode(attach: Attach) -> AttachMode {

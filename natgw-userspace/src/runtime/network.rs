@@ -176,9 +176,15 @@ impl Network {
     }
 
     /// Adds the addresses that are missing, and says which ones have to go once their rules have.
-    pub(super) async fn add_addresses(&mut self, desired: &DesiredState) -> (Step, Vec<(Ipv4Addr, u8)>) {
+    /// Those of `unprogrammed` get none: without a map entry the gateway's own stack would answer for them.
+    pub(super) async fn add_addresses(
+        &mut self,
+        desired: &DesiredState,
+        unprogrammed: &BTreeSet<[u8; 4]>,
+    ) -> (Step, Vec<(Ipv4Addr, u8)>) {
         let mut step = Step::default();
-        let eips: BTreeSet<Ipv4Addr> = desired.eips.keys().map(|eip| Ipv4Addr::from(*eip)).collect();
+        let programmed = desired.eips.keys().filter(|eip| !unprogrammed.contains(*eip));
+        let eips: BTreeSet<Ipv4Addr> = programmed.map(|eip| Ipv4Addr::from(*eip)).collect();
         let Some(link) = self.external.link else { return (step, Vec::new()) };
         let existing = match self.netlink.addresses(link.ifindex).await {
             Ok(existing) => existing,

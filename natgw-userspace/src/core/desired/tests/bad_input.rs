@@ -295,3 +295,25 @@ fn a_gateway_that_nothing_names_is_probably_misspelt() {
         ]
     );
 }
+
+#[test]
+fn more_eips_than_the_map_holds_are_refused_one_by_one_and_the_oldest_stay() {
+    let eips = (0..16_386_u32).map(|n| {
+        let addr = std::net::Ipv4Addr::from_bits(0x6440_0001 + n);
+        eip(&format!("e{n:05}"), &addr.to_string())
+    });
+    let (state, said) = build(eips.chain([fip("f", "e16385", "10.0.1.3")]));
+    assert_eq!(state.eips.len(), 16_384);
+    assert!(state.eips.contains_key(&[100, 64, 64, 0]) && !state.eips.contains_key(&[100, 64, 64, 1]));
+    assert_eq!(
+        said,
+        [
+            "error EipLimit IptablesEIP/e16384: spec.natGwDp: the gateway already has 16384 EIPs, which is all it can \
+             hold (move it to another gateway)",
+            "error EipLimit IptablesEIP/e16385: spec.natGwDp: the gateway already has 16384 EIPs, which is all it can \
+             hold (move it to another gateway)",
+            "error EipNotProgrammed IptablesFIPRule/f: spec.eip: IptablesEIP `e16385` has an error of its own (repair \
+             IptablesEIP `e16385`)",
+        ]
+    );
+}
