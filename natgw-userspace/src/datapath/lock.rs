@@ -40,7 +40,7 @@ pub enum LockError {
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process id, when the process is visible from here.
+    /// Its process id, when the kernel tells it.
     pub pid: Option<u32>,
     /// Its command line, when readable.
     pub command: Option<String>,
@@ -50,8 +50,8 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.pid, self.command.as_deref()) {
             (Some(pid), Some(command)) => write!(f, "process {pid} ({command})"),
-            (Some(pid), None) => write!(f, "process {pid}"),
-            (None, _) => f.write_str("a process in another PID namespace"),
+            (Some(pid), None) => write!(f, "process {pid}, which is ending"),
+            (None, _) => f.write_str("a process that cannot be seen from here: in another PID namespace, or ending"),
         }
     }
 }
@@ -158,7 +158,8 @@ fn holder_pid(locks: &str, dev: u64, ino: u64) -> Option<u32> {
 }
 
 fn describe(pid: Option<u32>) -> Holder {
-    let pid = pid.filter(|pid| *pid != 0 && Path::new(&format!("/proc/{pid}")).exists());
+    let pid = pid.filter(|pid| *pid != 0);
+    // Empty once the process has given up its memory, which it does before its files.
     let command = pid
         .and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok())
         .map(|raw| {
@@ -196,9 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_that_is_zero_or_gone_is_called_another_namespace() {
-        assert_eq!(describe(Some(0)).to_string(), "a process in another PID namespace");
-        assert_eq!(describe(Some(u32::MAX)).to_string(), "a process in another PID namespace");
+    fn a_holder_that_is_unknown_or_ending_is_said_to_be_so() {
+        assert!(describe(Some(0)).to_string().contains("in another PID namespace, or ending"));
+        assert!(describe(None).to_string().contains("in another PID namespace, or ending"));
+        assert_eq!(describe(Some(u32::MAX)).to_string(), format!("process {}, which is ending", u32::MAX));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub(super) struct Daemon<'a> {
     /// The first pass over everything is done.
     pub(super) begun: bool,
     pub(super) ready: bool,
+    /// Sessions whose rule went while no daemon ran have not been looked for yet.
+    orphans_due: bool,
 }
 
 impl<'a> Daemon<'a> {
@@ -109,7 +111,7 @@ impl<'a> Daemon<'a> {
             stop,
             sweeper: None,
             datapath,
-            network: Network::new(ns, options)?,
+            network: Network::new(ns, options, stop.clone())?,
             watch: Some(watch),
             source: None,
             publishing: Publishing::default(),
@@ -130,6 +132,7 @@ impl<'a> Daemon<'a> {
             repairs: 0,
             begun: false,
             ready: false,
+            orphans_due: adopted,
         })
     }
 
@@ -327,6 +330,7 @@ impl<'a> Daemon<'a> {
             self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
         }
         self.tell_ready();
+        self.end_orphans();
         if cause == Cause::Drift {
             self.tell_exhaustion();
         }
@@ -385,6 +389,7 @@ impl<'a> Daemon<'a> {
         self.pass(Work::EVERYTHING, Cause::Change).await;
         self.begun = true;
         self.tell_ready();
+        self.end_orphans();
     }
 
     async fn open_source(&mut self) {
@@ -519,6 +524,10 @@ impl<'a> Daemon<'a> {
                     self.mechanisms[slot] = Some(attached.mechanism);
                     self.tell_attached(&name, link.ifindex, &attached);
                 }
+                // Its next event tells more.
+                Ok(Err(error)) if error.is_interface_gone() => {
+                    tracing::debug!(%error, interface = name, "the interface went while programs were attached");
+                }
                 Ok(Err(error)) => {
                     self.occupied[slot] = matches!(error, AttachError::Occupied { .. });
                     errors.push(format!("{name}: {error}"));
@@ -569,21 +578,23 @@ impl<'a> Daemon<'a> {
     }
 
     pub(super) fn start_sweeping(&self) {
-        let adopted = self.adopted && self.complete;
-        let (paths, interval) = (self.paths.clone(), self.options.sweep);
+        if let Ok(sweeper) = self.datapath.sweeper() {
+            sweeper::spawn(sweeper, self.options.sweep);
+        }
+    }
+
+    /// Once after an adoption, as soon as every rule is known: before, a session's rule may only not have been read.
+    fn end_orphans(&mut self) {
+        if !(self.orphans_due && self.ready && self.complete) {
+            return;
+        }
+        self.orphans_due = false;
+        let paths = self.paths.clone();
         let Ok(sweeper) = self.datapath.sweeper() else { return };
-        tokio::spawn(async move {
-            let job = tokio::task::spawn_blocking(move || {
-                let ended = if adopted { sweeper::end_orphans(&paths, &sweeper) } else { Ok(0) };
-                (sweeper, ended)
-            });
-            let Ok((sweeper, ended)) = job.await else { return };
-            match ended {
-                Ok(0) => {}
-                Ok(ended) => tracing::info!(ended, "ended sessions whose rule went while no daemon ran"),
-                Err(error) => tracing::error!(%error, "cannot look for sessions without a rule"),
-            }
-            sweeper::spawn(sweeper, interval);
+        tokio::task::spawn_blocking(move || match sweeper::end_orphans(&paths, &sweeper) {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "ended sessions whose rule went while no daemon ran"),
+            Err(error) => tracing::error!(%error, "cannot look for sessions without a rule"),
         });
     }
 }

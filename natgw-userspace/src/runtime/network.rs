@@ -8,7 +8,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::Options;
+use super::{Options, startup::Stop};
 use crate::{
     core::{
         desired::{DesiredState, Entry, Ipv4Cidr, NextHop},
@@ -102,6 +102,7 @@ pub(super) struct Network {
     pub(super) internal: Interface,
     pub(super) external: Interface,
     netlink: Netlink,
+    stop: Stop,
     announcer: Announcer,
     subnet_gateway: Option<Ipv4Addr>,
     external_subnet: Option<Prefix>,
@@ -115,13 +116,14 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(ns: NetNs, options: &Options) -> Result<Self, Failure> {
+    pub(super) fn new(ns: NetNs, options: &Options, stop: Stop) -> Result<Self, Failure> {
         let fail = |error: NetlinkError| Failure::from_error(Exit::Preflight, &error);
         let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
         Ok(Self {
             internal: Interface::new(Side::Internal, &options.internal),
             external: Interface::new(Side::External, &options.external),
             netlink: Netlink::open(&ns).map_err(fail)?,
+            stop,
             announcer: Announcer::start(&ns).map_err(fail)?,
             subnet_gateway: options.subnet_gateway,
             external_subnet: options.external_subnet,
@@ -200,6 +202,10 @@ impl Network {
         let plan = AddressPlan::new(&existing, &eips, &self.former, &subnets);
         let mut failed = BTreeSet::new();
         for (addr, prefix_len) in plan.add {
+            // Thousands of addresses take a while; the next daemon adds the rest.
+            if self.stop.is_asked() {
+                return (step, Vec::new());
+            }
             let there = existing.iter().any(|address| address.addr == addr);
             match self.netlink.add_address(link.ifindex, (addr, prefix_len)).await {
                 Ok(()) if self.had_addresses.contains(&addr) && !there => {
