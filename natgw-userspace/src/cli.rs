@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::{
     check,
     cluster::source::Watching,
+    core::printable::printable_lines,
     exit::{self, Exit, Failure},
     logging, runtime, status,
 };
@@ -263,7 +264,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             // `eprintln!` panics when standard error is full or closed; the code must be the failure's.
-            let _ = writeln!(io::stderr(), "natgw: error: {failure}");
+            let _ = writeln!(io::stderr(), "natgw: error: {}", printable_lines(&failure.to_string()));
             failure.exit.into()
         }
     }

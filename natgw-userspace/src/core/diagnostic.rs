@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::objects::ObjectKey;
+use super::{objects::ObjectKey, printable::Printable};
 
 /// One problem: which object and field, why, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -171,8 +171,8 @@ impl fmt::Display for Reason {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
-            Some(Position { line, column }) => write!(f, "{}:{line}:{column}", self.file),
-            None => f.write_str(&self.file),
+            Some(Position { line, column }) => write!(f, "{}:{line}:{column}", Printable(&self.file)),
+            None => Printable(&self.file).fmt(f),
         }
     }
 }
@@ -188,8 +188,8 @@ impl fmt::Display for Diagnostic {
             write!(f, "{object}: ")?;
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            write!(f, "{}: ", Printable(&self.field))?;
         }
-        write!(f, "{} ({})", self.message, self.fix)
+        write!(f, "{} ({})", Printable(&self.message), Printable(&self.fix))
     }
 }

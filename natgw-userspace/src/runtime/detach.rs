@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     cli::DetachArgs,
-    core::plan::Actual,
+    core::{plan::Actual, printable::printable},
     datapath::{self, GatewayPaths, Lock, Maps, attached_elsewhere, attachments, other_gateway_on},
     exit::{Exit, Failure},
     net::{NetNs, addresses::kernel_marks_addresses, netlink::Netlink, sysctl},
@@ -65,7 +65,7 @@ pub fn detach(args: &DetachArgs) -> Result<Exit, Failure> {
     let mut text = String::new();
     for line in &lines {
         text.push_str("removed ");
-        text.push_str(line);
+        text.push_str(&printable(line));
         text.push('\n');
     }
     status::print(text.as_bytes())?;
