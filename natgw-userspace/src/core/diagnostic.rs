@@ -72,6 +72,8 @@ pub enum Reason {
     InvalidPort,
     /// Not a protocol that has ports to map.
     InvalidProtocol,
+    /// An EIP is an address that its subnet or the gateway uses for something else.
+    ReservedAddress,
     /// Valid in kube-ovn, but natgw does not do it.
     Unsupported,
     /// Two EIPs have one address; the oldest has it.
@@ -118,6 +120,7 @@ impl Reason {
         Self::InvalidCidr,
         Self::InvalidPort,
         Self::InvalidProtocol,
+        Self::ReservedAddress,
         Self::Unsupported,
         Self::DuplicateAddress,
         Self::DuplicateFip,
