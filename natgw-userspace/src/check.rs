@@ -15,6 +15,7 @@ use crate::{
         diagnostic::{Diagnostic, Location, Reason, Severity},
         index::Index,
         objects::{Kind, Object, ObjectKey, Spec},
+        printable::{Printable, printable},
     },
     source::manifests::ManifestDir,
 };
@@ -188,7 +189,7 @@ impl CheckReport {
         table.set_header(["GATEWAY", "EIPS", "FIPS", "DNAT", "SNAT", "ROUTES"]);
         for (name, GatewaySummary { eips, fips, dnat, snat, routes }) in &self.gateways {
             let numbers = [eips, fips, dnat, snat, routes].map(ToString::to_string);
-            table.add_row(std::iter::once(name.clone()).chain(numbers));
+            table.add_row(std::iter::once(printable(name)).chain(numbers));
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
@@ -207,7 +208,8 @@ fn paragraph(diagnostic: &Diagnostic, colours: Colours) -> String {
     };
     let place = location.as_ref().map(|location| format!(" {location}")).unwrap_or_default();
     let object = object.as_ref().map(|object| format!(" {object}")).unwrap_or_default();
-    let field = if field.is_empty() { String::new() } else { format!(" {field}") };
+    let field = if field.is_empty() { String::new() } else { format!(" {}", Printable(field)) };
+    let (message, fix) = (Printable(message), Printable(fix));
     format!("{on}{severity}[{reason}]{off}{place}{object}{field}\n    {message}\n    fix: {fix}\n\n")
 }
 

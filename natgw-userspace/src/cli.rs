@@ -1,6 +1,13 @@
 //! The command line: what is accepted, and which function does it.
 
-use std::{ffi::OsString, io, net::Ipv4Addr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    net::Ipv4Addr,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -9,6 +16,7 @@ use serde::Deserialize;
 use crate::{
     check,
     cluster::{crd, source::Watching},
+    core::printable::printable_lines,
     exit::{self, Exit, Failure},
     logging, runtime, status,
 };
@@ -265,7 +273,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli.command) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("natgw: error: {failure}");
+            // `eprintln!` panics when standard error is full or closed; the code must be the failure's.
+            let _ = writeln!(io::stderr(), "natgw: error: {}", printable_lines(&failure.to_string()));
             failure.exit.into()
         }
     }

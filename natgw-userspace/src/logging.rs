@@ -21,6 +21,8 @@ pub fn init(format: LogFormat, level: &str) -> Result<(), Failure> {
         Failure::new(Exit::Usage, format!("--log-level `{level}` is not valid: {error}; try info or debug"))
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::NONE);
+    // A log that cannot be written (a full disk, a closed pipe) is lost. Saying so on the same stream would panic.
+    let builder = builder.log_internal_errors(false);
     let builder = builder.with_writer(io::stderr).with_ansi(colours(io::stderr().is_terminal()));
     let outcome = match format {
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),

@@ -157,3 +157,13 @@ fn every_reason_is_documented() {
         assert!(text.contains(&format!("| `{reason}` |")), "docs/manifests.md does not list {reason}");
     }
 }
+
+#[test]
+fn nothing_in_a_manifest_can_steer_the_terminal() {
+    let text = "apiVersion: kubeovn.io/v1\nkind: IptablesEIP\nmetadata: {name: a}\nspec: {natGwDp: \"g\\e]0;x\\a\", \
+                v4ip: \"1.2\\n3\\u202e\", \"x\\e[1m\": 1}\n";
+    let dir = directory(&[("a\u{1b}[31m.yaml", text)]);
+    let shown = check(dir.path(), None).render(Format::Table, Colours::Never);
+    assert!(shown.contains("\\u{1b}[31m") && shown.contains("\\u{1b}]0;x") && shown.contains("\\u{202e}"), "{shown}");
+    assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
+}

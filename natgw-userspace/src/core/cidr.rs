@@ -35,6 +35,13 @@ impl Ipv4Cidr {
         self.prefix_len
     }
 
+    /// The broadcast address; networks of one or two addresses have none.
+    #[must_use]
+    pub fn broadcast(self) -> Option<[u8; 4]> {
+        let hosts = u32::MAX.checked_shr(u32::from(self.prefix_len)).unwrap_or(0);
+        (hosts > 1).then(|| (u32::from_be_bytes(self.addr) | hosts).to_be_bytes())
+    }
+
     /// Whether `addr` lies in this network.
     #[must_use]
     pub fn contains(self, addr: [u8; 4]) -> bool {

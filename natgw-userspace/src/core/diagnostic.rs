@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::objects::ObjectKey;
+use super::{objects::ObjectKey, printable::Printable};
 
 /// One problem: which object and field, why, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,6 +72,8 @@ pub enum Reason {
     InvalidPort,
     /// Not a protocol that has ports to map.
     InvalidProtocol,
+    /// An EIP is an address that its subnet or the gateway uses for something else.
+    ReservedAddress,
     /// Valid in kube-ovn, but natgw does not do it.
     Unsupported,
     /// Two EIPs have one address; the oldest has it.
@@ -86,6 +88,8 @@ pub enum Reason {
     DuplicateRoute,
     /// A CIDR's pool already has as many EIPs as it can hold.
     PoolLimit,
+    /// The gateway already has as many EIPs as its maps can hold.
+    EipLimit,
     /// A CIDR has host bits set; they are masked.
     HostBitsSet,
     /// A floating IP on the same EIP takes every new flow of this DNAT rule.
@@ -116,6 +120,7 @@ impl Reason {
         Self::InvalidCidr,
         Self::InvalidPort,
         Self::InvalidProtocol,
+        Self::ReservedAddress,
         Self::Unsupported,
         Self::DuplicateAddress,
         Self::DuplicateFip,
@@ -123,6 +128,7 @@ impl Reason {
         Self::DuplicateSnat,
         Self::DuplicateRoute,
         Self::PoolLimit,
+        Self::EipLimit,
         Self::HostBitsSet,
         Self::ShadowedByFip,
         Self::TargetIsEip,
@@ -168,8 +174,8 @@ impl fmt::Display for Reason {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position {
-            Some(Position { line, column }) => write!(f, "{}:{line}:{column}", self.file),
-            None => f.write_str(&self.file),
+            Some(Position { line, column }) => write!(f, "{}:{line}:{column}", Printable(&self.file)),
+            None => Printable(&self.file).fmt(f),
         }
     }
 }
@@ -185,8 +191,8 @@ impl fmt::Display for Diagnostic {
             write!(f, "{object}: ")?;
         }
         if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
+            write!(f, "{}: ", Printable(&self.field))?;
         }
-        write!(f, "{} ({})", self.message, self.fix)
+        write!(f, "{} ({})", Printable(&self.message), Printable(&self.fix))
     }
 }

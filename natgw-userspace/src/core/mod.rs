@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod index;
 pub mod objects;
 pub mod plan;
+pub mod printable;
 pub mod verdict;
 
 #[cfg(test)]

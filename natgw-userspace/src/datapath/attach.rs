@@ -382,11 +382,14 @@ fn tcx_hook(
             return Err(AttachError::Occupied { interface: name.to_owned(), owner });
         }
     }
+    if let Some(owner) = find_filter(hook, ifindex)?.and_then(|filter| owner::other_gateway(paths, filter.program_id)) {
+        return Err(AttachError::Occupied { interface: name.to_owned(), owner });
+    }
     let id = program
         .attach_with_options(name, hook.direction(), TcAttachOptions::TcxOrder(LinkOrder::first()))
         .map_err(&failed)?;
     let link: FdLink = program.take_link(id).map_err(&failed)?.try_into().map_err(|error| failed(link_error(error)))?;
-    link.pin(&path).map_err(|error| link_failed("pin", &path)(io::Error::other(error)))?;
+    link.pin(&path).map_err(|error| link_failed("pin", &path)(io::Error::other(chain(&error))))?;
     if live_link(paths, hook, ifindex)?.is_none() {
         remove_link(paths, hook)?;
         return Err(AttachError::InterfaceChanged { interface: name.to_owned() });
@@ -467,6 +470,8 @@ fn clsact_hook(
         if let Some(owner) = owner::other_gateway(paths, filter.program_id) {
             return Err(AttachError::Occupied { interface: interface.name.to_owned(), owner });
         }
+    } else if let Some(owner) = occupant(paths, hook, interface.ifindex)? {
+        return Err(AttachError::Occupied { interface: interface.name.to_owned(), owner });
     }
     clsact::put(program, interface.name, hook.direction(), there.is_some()).map_err(failed)?;
     Ok(if there.is_some() { Outcome::Replaced } else { Outcome::Created })
@@ -474,6 +479,34 @@ fn clsact_hook(
 
 fn find_filter(hook: Hook, ifindex: u32) -> Result<Option<clsact::Filter>, AttachError> {
     clsact::find(ifindex, hook.direction()).map_err(|source| AttachError::Query { ifindex, source })
+}
+
+/// The other gateway whose program sits at `hook`'s place of an interface, by TCX or clsact.
+fn occupant(paths: &GatewayPaths, hook: Hook, ifindex: u32) -> Result<Option<String>, AttachError> {
+    let chain = match raw::tcx_chain(ifindex, hook.tcx()) {
+        Ok(chain) => chain,
+        // A kernel without TCX, or no such interface: nothing is attached that way.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENODEV)) => {
+            Vec::new()
+        }
+        Err(source) => return Err(AttachError::Query { ifindex, source }),
+    };
+    let filter = find_filter(hook, ifindex)?.map(|filter| filter.program_id);
+    let programs = chain.iter().map(|entry| entry.program_id).chain(filter);
+    Ok(programs.filter_map(|id| owner::other_gateway(paths, id)).next())
+}
+
+/// The other gateway, pinned on the same bpffs, that works on interface `ifindex` of this namespace.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn other_gateway_on(paths: &GatewayPaths, ifindex: u32) -> Result<Option<String>, AttachError> {
+    for hook in Hook::ALL {
+        if let Some(owner) = occupant(paths, hook, ifindex)? {
+            return Ok(Some(owner));
+        }
+    }
+    Ok(None)
 }
 
 /// Removes the filter of `hook` if it is there and not another gateway's. Says whether it did.
@@ -559,6 +592,17 @@ pub fn attachments(paths: &GatewayPaths) -> Result<Vec<Attachment>, AttachError>
         program_id,
     }));
     Ok(found)
+}
+
+/// Whether a program of this gateway is attached in another network namespace than this one. No daemon may run: what it
+/// has loaded looks attached.
+///
+/// # Errors
+/// The kernel refuses to tell.
+pub fn attached_elsewhere(paths: &GatewayPaths) -> Result<bool, AttachError> {
+    let here = attachments(paths)?;
+    let seen = |id: &u32| here.iter().any(|attachment| attachment.program_id == *id);
+    Ok(here.iter().any(|attachment| attachment.elsewhere) || !owner::hook_programs(paths).iter().all(seen))
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub enum LockError {
 /// Who holds a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process id, when the process is visible from here.
+    /// Its process id, when the kernel tells it.
     pub pid: Option<u32>,
     /// Its command line, when readable.
     pub command: Option<String>,
@@ -50,8 +50,8 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.pid, self.command.as_deref()) {
             (Some(pid), Some(command)) => write!(f, "process {pid} ({command})"),
-            (Some(pid), None) => write!(f, "process {pid}"),
-            (None, _) => f.write_str("a process in another PID namespace"),
+            (Some(pid), None) => write!(f, "process {pid}, which is ending"),
+            (None, _) => f.write_str("a process that cannot be seen from here: in another PID namespace, or ending"),
         }
     }
 }
@@ -59,7 +59,7 @@ impl fmt::Display for Holder {
 /// The exclusive right to change a gateway's data plane; released on drop and when the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _dir: Flock<File>,
+    dir: Flock<File>,
     path: PathBuf,
 }
 
@@ -93,11 +93,23 @@ impl Lock {
         Some(describe(Some(pid)))
     }
 
+    /// Whether the locked directory is still the one at its path. If not, somebody has removed the pins, and another
+    /// process may hold the lock of the new directory.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        is_at(&self.dir, &self.path).unwrap_or(false)
+    }
+
     /// The locked directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn is_at(dir: &File, path: &Path) -> io::Result<bool> {
+    let held = dir.metadata()?;
+    Ok(fs::metadata(path).is_ok_and(|now| now.dev() == held.dev() && now.ino() == held.ino()))
 }
 
 fn acquire(paths: &GatewayPaths, how: FlockArg) -> Result<Result<Lock, Holder>, LockError> {
@@ -117,11 +129,9 @@ fn acquire(paths: &GatewayPaths, how: FlockArg) -> Result<Result<Lock, Holder>, 
         };
         match Flock::lock(dir, how) {
             Ok(dir) => {
-                let held = dir.metadata().map_err(fail)?;
-                let same = fs::metadata(path).is_ok_and(|now| now.dev() == held.dev() && now.ino() == held.ino());
-                if same {
+                if is_at(&dir, path).map_err(fail)? {
                     tracing::debug!(path = %path.display(), fd = dir.as_raw_fd(), "lock taken");
-                    return Ok(Ok(Lock { _dir: dir, path: path.to_owned() }));
+                    return Ok(Ok(Lock { dir, path: path.to_owned() }));
                 }
             }
             Err((_, Errno::EINTR)) => {}
@@ -148,7 +158,8 @@ fn holder_pid(locks: &str, dev: u64, ino: u64) -> Option<u32> {
 }
 
 fn describe(pid: Option<u32>) -> Holder {
-    let pid = pid.filter(|pid| *pid != 0 && Path::new(&format!("/proc/{pid}")).exists());
+    let pid = pid.filter(|pid| *pid != 0);
+    // Empty once the process has given up its memory, which it does before its files.
     let command = pid
         .and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok())
         .map(|raw| {
@@ -186,9 +197,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_that_is_zero_or_gone_is_called_another_namespace() {
-        assert_eq!(describe(Some(0)).to_string(), "a process in another PID namespace");
-        assert_eq!(describe(Some(u32::MAX)).to_string(), "a process in another PID namespace");
+    fn a_holder_that_is_unknown_or_ending_is_said_to_be_so() {
+        assert!(describe(Some(0)).to_string().contains("in another PID namespace, or ending"));
+        assert!(describe(None).to_string().contains("in another PID namespace, or ending"));
+        assert_eq!(describe(Some(u32::MAX)).to_string(), format!("process {}, which is ending", u32::MAX));
     }
 
     #[test]

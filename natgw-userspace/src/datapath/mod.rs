@@ -18,7 +18,10 @@ mod raw;
 pub mod sessions;
 pub mod sweep;
 
-pub use attach::{AttachError, AttachMode, Attached, Attachment, Hook, Mechanism, Outcome, Side, attachments};
+pub use attach::{
+    AttachError, AttachMode, Attached, Attachment, Hook, Mechanism, Outcome, Side, attached_elsewhere, attachments,
+    other_gateway_on,
+};
 pub use detach::{DetachError, DetachReport, detach};
 pub use loader::{Datapath, LoadError, LoadOptions, LoadReport, ProgramReport};
 pub use lock::{Holder, Lock, LockError};

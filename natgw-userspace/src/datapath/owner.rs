@@ -6,7 +6,7 @@ use aya::{
 };
 use natgw_common::abi::map;
 
-use super::pins::GatewayPaths;
+use super::{attach::Hook, pins::GatewayPaths};
 
 /// The name of the gateway other than `ours`, pinned on the same bpffs, that this program works for. Programs of no
 /// pinned gateway (somebody emptied the bpffs under them, or they are not natgw's) have no owner: ours may replace
@@ -22,6 +22,17 @@ pub(super) fn other_gateway(ours: &GatewayPaths, program_id: u32) -> Option<Stri
         MapInfo::from_pin(gateway.map(map::CONFIG)).is_ok_and(|config| maps.contains(&config.id()))
     };
     others.iter().find(uses).map(|gateway| gateway.gateway().to_owned())
+}
+
+/// Kernel ids of this gateway's loaded hook programs. With no daemon running these are the attached ones, in whichever
+/// network namespace.
+pub(super) fn hook_programs(ours: &GatewayPaths) -> Vec<u32> {
+    let Ok(config) = MapInfo::from_pin(ours.map(map::CONFIG)) else { return Vec::new() };
+    let is_ours = |info: &ProgramInfo| {
+        let named = info.name_as_str().is_some_and(|name| Hook::ALL.iter().any(|hook| hook.program() == name));
+        named && info.map_ids().ok().flatten().is_some_and(|maps| maps.contains(&config.id()))
+    };
+    loaded_programs().filter_map(Result::ok).filter(is_ours).map(|info| info.id()).collect()
 }
 
 fn info(program_id: u32) -> Option<ProgramInfo> {

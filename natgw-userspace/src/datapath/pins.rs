@@ -13,12 +13,10 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use thiserror::Error;
 
 use super::attach::Hook;
+use crate::core::objects::name_fault;
 
 /// Directory below the bpffs that holds all gateways.
 const TOP: &str = "natgw";
-
-/// Longest object name in Kubernetes (DNS-1123 subdomain).
-const NAME_MAX: usize = 253;
 
 /// A pin directory cannot be used.
 #[derive(Debug, Error)]
@@ -197,27 +195,6 @@ impl GatewayPaths {
 
 fn make_dir(path: &Path) -> Result<(), PinError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(PinError::io("create directory", path))
-}
-
-/// What keeps `name` from being a DNS-1123 subdomain, and with it from being one safe path component.
-fn name_fault(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        return Some("it is empty");
-    }
-    if name.len() > NAME_MAX {
-        return Some("it is longer than 253 characters");
-    }
-    name.split('.').find_map(|label| {
-        if label.is_empty() {
-            Some("it has an empty part between dots")
-        } else if !label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            Some("only lower-case letters, digits, `-` and `.` are allowed")
-        } else if label.starts_with('-') || label.ends_with('-') {
-            Some("a part begins or ends with `-`")
-        } else {
-            None
-        }
-    })
 }
 
 #[cfg(test)]

@@ -115,7 +115,9 @@ async fn follow(
     let mut news = resync(&handle, &mut table).await;
     loop {
         for event in news.drain(..) {
-            if events.send(event).is_err() {
+            let closed = event == NetEvent::Closed;
+            // Whoever watches starts anew, in its own time.
+            if events.send(event).is_err() || closed {
                 return;
             }
         }

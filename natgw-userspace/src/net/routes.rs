@@ -17,7 +17,8 @@ use futures::TryStreamExt;
 use rtnetlink::{
     RouteMessageBuilder,
     packet_route::route::{
-        RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteType,
+        RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHopFlags, RouteProtocol,
+        RouteScope, RouteType,
     },
 };
 use thiserror::Error;
@@ -64,6 +65,20 @@ impl RoutePlan {
         let remove = stale.filter_map(|route| Some((route.dest, route.gateway?))).collect();
         Self { replace, remove }
     }
+}
+
+/// A route that somebody else has for the destination of one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The destination is a connected subnet.
+    Connected,
+    /// It leads through another interface, or nowhere.
+    Elsewhere {
+        /// That interface; the first of several next hops.
+        ifindex: Option<u32>,
+        /// Its next hop.
+        via: Option<Ipv4Addr>,
+    },
 }
 
 /// Why `nextHopIP: gateway` has no address.
@@ -120,8 +135,24 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses.
     pub async fn routes(&self, ifindex: u32) -> Result<Vec<KernelRoute>, NetlinkError> {
-        let messages = self.dump_routes(ifindex).await?;
-        Ok(messages.iter().map(describe).collect())
+        let messages = self.dump_main_table().await?;
+        Ok(messages.iter().filter_map(|route| describe_on(route, ifindex)).collect())
+    }
+
+    /// What is in the way of routes of ours through `ifindex`: the kernel would replace it without a word.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn obstacles(&self, ifindex: u32) -> Result<BTreeMap<Prefix, Obstacle>, NetlinkError> {
+        let mut main = self.dump_all().await?;
+        main.retain(|route| table(route) == u32::from(RouteHeader::RT_TABLE_MAIN));
+        let mut found = BTreeMap::new();
+        for route in &main {
+            if let Some(obstacle) = obstacle(route, ifindex) {
+                found.insert(describe(route).dest, obstacle);
+            }
+        }
+        Ok(found)
     }
 
     /// Adds a route with natgw's mark, or changes the next hop of the one that is there.
@@ -159,10 +190,12 @@ impl Netlink {
         }
     }
 
-    /// Routes that the kernel did not make by itself, with everything needed to put them back.
+    /// Routes of every table through an interface that the kernel did not make by itself, with everything needed to put
+    /// them back.
     pub(super) async fn raw_routes(&self, ifindex: u32) -> Result<Vec<RouteMessage>, NetlinkError> {
-        let mut routes = self.dump_routes(ifindex).await?;
-        routes.retain(|route| route.header.protocol != RouteProtocol::Kernel);
+        let mut routes = self.dump_all().await?;
+        let through = |route: &RouteMessage| next_hops(route).iter().any(|(oif, _)| *oif == Some(ifindex));
+        routes.retain(|route| route.header.protocol != RouteProtocol::Kernel && through(route));
         Ok(routes)
     }
 
@@ -175,22 +208,27 @@ impl Netlink {
         };
         let mut lost: Vec<RouteMessage> =
             before.into_iter().filter(|route| !after.contains(&identity(route))).collect();
+        if lost.is_empty() {
+            return Vec::new();
+        }
+        let addresses: BTreeSet<Ipv4Addr> = match self.all_addresses().await {
+            Ok(addresses) => addresses.into_iter().map(|(_, address)| address.addr).collect(),
+            Err(error) => return vec![error],
+        };
         // Subnets before the next hops inside them.
-        lost.sort_by_key(|route| gateway(route).is_some());
+        lost.sort_by_key(|route| next_hops(route).iter().any(|(_, gateway)| gateway.is_some()));
         let mut errors = Vec::new();
         for mut route in lost {
-            let description = describe(&route);
-            route
-                .attributes
-                .retain(|attribute| !matches!(attribute, RouteAttribute::CacheInfo(_) | RouteAttribute::PrefSource(_)));
-            route.header.flags.remove(RouteFlags::Dead | RouteFlags::Linkdown);
-            let mut outcome = self.handle.route().add(route.clone()).replace().execute().await;
-            if outcome.is_err() && description.gateway.is_some() {
-                route.header.flags.insert(RouteFlags::Onlink);
-                outcome = self.handle.route().add(route).replace().execute().await;
+            let dest = describe(&route).dest;
+            make_addable(&mut route, &addresses);
+            let mut outcome = self.handle.route().add(route.clone()).execute().await;
+            if outcome.is_err() && set_onlink(&mut route) {
+                outcome = self.handle.route().add(route).execute().await;
             }
-            let action = format!("restore route {} of the external interface", description.dest);
-            errors.extend(outcome.map_err(|error| NetlinkError::new(action, &error)).err());
+            let action = format!("restore route {dest} of the external interface");
+            // Somebody else was quicker.
+            let refused = outcome.map_err(|error| NetlinkError::new(action, &error)).err();
+            errors.extend(refused.filter(|error| error.errno() != Some(libc::EEXIST)));
         }
         errors
     }
@@ -208,20 +246,26 @@ impl Netlink {
         Ok(ours.collect())
     }
 
-    async fn dump_routes(&self, ifindex: u32) -> Result<Vec<RouteMessage>, NetlinkError> {
-        let mut routes = self.dump_main_table().await?;
-        routes.retain(|route| oif(route) == Some(ifindex));
+    async fn dump_main_table(&self) -> Result<Vec<RouteMessage>, NetlinkError> {
+        let mut routes = self.dump_all().await?;
+        let main = u32::from(RouteHeader::RT_TABLE_MAIN);
+        routes.retain(|route| table(route) == main && route.header.kind == RouteType::Unicast);
         Ok(routes)
     }
 
-    async fn dump_main_table(&self) -> Result<Vec<RouteMessage>, NetlinkError> {
+    async fn dump_all(&self) -> Result<Vec<RouteMessage>, NetlinkError> {
         let all = self.handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
-        let wanted = all.try_filter(|route| {
-            let main = route.header.table == RouteHeader::RT_TABLE_MAIN;
-            std::future::ready(main && route.header.kind == RouteType::Unicast)
-        });
-        wanted.try_collect().await.map_err(|error| NetlinkError::new("list the routes", &error))
+        all.try_collect().await.map_err(|error| NetlinkError::new("list the routes", &error))
     }
+}
+
+/// The header has room for small numbers only.
+fn table(route: &RouteMessage) -> u32 {
+    let number = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Table(number) => Some(*number),
+        _ => None,
+    });
+    number.unwrap_or_else(|| u32::from(route.header.table))
 }
 
 fn oif(route: &RouteMessage) -> Option<u32> {
@@ -229,6 +273,63 @@ fn oif(route: &RouteMessage) -> Option<u32> {
         RouteAttribute::Oif(index) => Some(*index),
         _ => None,
     })
+}
+
+/// Interface and address of each next hop: one, or those of a multipath route.
+fn next_hops(route: &RouteMessage) -> Vec<(Option<u32>, Option<Ipv4Addr>)> {
+    let several = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::MultiPath(hops) => Some(hops),
+        _ => None,
+    });
+    match several {
+        Some(hops) => hops.iter().map(|hop| (Some(hop.interface_index), gateway_in(&hop.attributes))).collect(),
+        None => vec![(oif(route), gateway_in(&route.attributes))],
+    }
+}
+
+fn obstacle(route: &RouteMessage, ifindex: u32) -> Option<Obstacle> {
+    let hops = next_hops(route);
+    let unicast = route.header.kind == RouteType::Unicast;
+    if unicast && route.header.scope == RouteScope::Link && hops.iter().all(|(_, gateway)| gateway.is_none()) {
+        return Some(Obstacle::Connected);
+    }
+    // Only one with our metric and type of service would be replaced.
+    let rival = priority(route) == 0 && route.header.tos == 0;
+    let elsewhere = hops.iter().find(|(oif, _)| *oif != Some(ifindex));
+    elsewhere.filter(|_| rival).map(|(ifindex, via)| Obstacle::Elsewhere { ifindex: *ifindex, via: *via })
+}
+
+/// Takes off what a dump says and a request must not, and a source address that is gone.
+fn make_addable(route: &mut RouteMessage, addresses: &BTreeSet<Ipv4Addr>) {
+    route.attributes.retain(|attribute| match attribute {
+        RouteAttribute::CacheInfo(_) => false,
+        RouteAttribute::PrefSource(RouteAddress::Inet(source)) => addresses.contains(source),
+        _ => true,
+    });
+    route.header.flags.remove(RouteFlags::Dead | RouteFlags::Linkdown);
+    for attribute in &mut route.attributes {
+        let RouteAttribute::MultiPath(hops) = attribute else { continue };
+        for hop in hops {
+            hop.flags.remove(RouteNextHopFlags::Dead | RouteNextHopFlags::Linkdown);
+        }
+    }
+}
+
+/// Lets the next hops lie outside of connected subnets. Returns whether there is any.
+fn set_onlink(route: &mut RouteMessage) -> bool {
+    if gateway_in(&route.attributes).is_some() {
+        route.header.flags.insert(RouteFlags::Onlink);
+        return true;
+    }
+    let mut any = false;
+    for attribute in &mut route.attributes {
+        let RouteAttribute::MultiPath(hops) = attribute else { continue };
+        for hop in hops.iter_mut().filter(|hop| gateway_in(&hop.attributes).is_some()) {
+            hop.flags.insert(RouteNextHopFlags::Onlink);
+            any = true;
+        }
+    }
+    any
 }
 
 fn ours(ifindex: u32, dest: Prefix, via: Ipv4Addr) -> RouteMessage {
@@ -240,21 +341,31 @@ fn ours(ifindex: u32, dest: Prefix, via: Ipv4Addr) -> RouteMessage {
         .build()
 }
 
-type RouteIdentity = (Prefix, Option<Ipv4Addr>, u32);
+type RouteIdentity = (u32, Prefix, u8, u32, Vec<(Option<u32>, Option<Ipv4Addr>)>);
 
 fn identity(route: &RouteMessage) -> RouteIdentity {
+    (table(route), describe(route).dest, route.header.tos, priority(route), next_hops(route))
+}
+
+fn priority(route: &RouteMessage) -> u32 {
     let priority = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Priority(value) => Some(*value),
         _ => None,
     });
-    (describe(route).dest, gateway(route), priority.unwrap_or(0))
+    priority.unwrap_or(0)
 }
 
-fn gateway(route: &RouteMessage) -> Option<Ipv4Addr> {
-    route.attributes.iter().find_map(|attribute| match attribute {
+fn gateway_in(attributes: &[RouteAttribute]) -> Option<Ipv4Addr> {
+    attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Gateway(RouteAddress::Inet(addr)) => Some(*addr),
         _ => None,
     })
+}
+
+/// The route as far as it leads through `ifindex`.
+fn describe_on(route: &RouteMessage, ifindex: u32) -> Option<KernelRoute> {
+    let (_, gateway) = next_hops(route).into_iter().find(|(oif, _)| *oif == Some(ifindex))?;
+    Some(KernelRoute { gateway, ..describe(route) })
 }
 
 fn describe(route: &RouteMessage) -> KernelRoute {
@@ -265,11 +376,13 @@ fn describe(route: &RouteMessage) -> KernelRoute {
     // The default route has no destination attribute.
     let dest = Prefix::containing(dest.unwrap_or(Ipv4Addr::UNSPECIFIED), route.header.destination_prefix_length);
     let ours = route.header.protocol == RouteProtocol::Other(PROTO_NATGW);
-    KernelRoute { dest, gateway: gateway(route), ours }
+    KernelRoute { dest, gateway: gateway_in(&route.attributes), ours }
 }
 
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::route::RouteNextHop;
+
     use super::*;
 
     fn ip(text: &str) -> Ipv4Addr {
@@ -303,6 +416,48 @@ mod tests {
     fn a_foreign_route_that_says_the_same_serves_as_well() {
         let existing = [route("10.1.0.0/16", Some("10.0.0.1"), false)];
         assert_eq!(RoutePlan::new(&existing, &wanted(&[("10.1.0.0/16", "10.0.0.1")])), RoutePlan::default());
+    }
+
+    fn message(dest: &str, metric: u32, hops: &[(u32, Option<&str>)]) -> RouteMessage {
+        let dest: Prefix = dest.parse().expect("a prefix");
+        let builder = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(dest.network(), dest.prefix_len());
+        let mut route = builder.priority(metric).build();
+        let gateway = |via: &Option<&str>| via.map(|via| RouteAttribute::Gateway(RouteAddress::Inet(ip(via))));
+        if let [(ifindex, via)] = hops {
+            route.attributes.push(RouteAttribute::Oif(*ifindex));
+            route.attributes.extend(gateway(via));
+            return route;
+        }
+        let hops = hops.iter().map(|(ifindex, via)| {
+            let mut hop = RouteNextHop::default();
+            hop.interface_index = *ifindex;
+            hop.attributes.extend(gateway(via));
+            hop
+        });
+        route.attributes.push(RouteAttribute::MultiPath(hops.collect()));
+        route
+    }
+
+    #[test]
+    fn foreign_routes_elsewhere_and_connected_subnets_are_in_the_way() {
+        let elsewhere = Some(Obstacle::Elsewhere { ifindex: Some(7), via: Some(ip("10.0.0.1")) });
+        assert_eq!(obstacle(&message("10.1.0.0/16", 0, &[(7, Some("10.0.0.1"))]), 2), elsewhere);
+        assert_eq!(obstacle(&message("10.1.0.0/16", 0, &[(2, None), (7, Some("10.0.0.1"))]), 2), elsewhere);
+        // The kernel keeps routes of another metric beside ours.
+        assert_eq!(obstacle(&message("10.1.0.0/16", 100, &[(7, Some("10.0.0.1"))]), 2), None);
+        assert_eq!(obstacle(&message("10.1.0.0/16", 0, &[(2, Some("10.0.0.1"))]), 2), None);
+        for ifindex in [2, 7] {
+            let mut connected = message("10.1.0.0/16", 100, &[(ifindex, None)]);
+            connected.header.scope = RouteScope::Link;
+            assert_eq!(obstacle(&connected, 2), Some(Obstacle::Connected));
+        }
+    }
+
+    #[test]
+    fn a_multipath_route_counts_on_each_of_its_interfaces() {
+        let route = message("0.0.0.0/0", 0, &[(2, Some("10.0.0.1")), (7, Some("10.7.0.1"))]);
+        let on = |ifindex| describe_on(&route, ifindex).map(|route| route.gateway);
+        assert_eq!((on(2), on(7), on(9)), (Some(Some(ip("10.0.0.1"))), Some(Some(ip("10.7.0.1"))), None));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::{task::block_in_place, time::MissedTickBehavior};
 use super::{
     Options,
     backoff::Backoff,
+    brake::Brake,
     hold::hold,
     network::{Network, Step},
     publishing::Publishing,
@@ -33,7 +34,7 @@ use crate::{
         diagnostic::Diagnostic,
         plan::{EndSessions, MapOp, Plan, plan},
     },
-    datapath::{AttachMode, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Side, Sweeper},
+    datapath::{AttachError, AttachMode, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Side, Sweeper},
     exit::{Exit, Failure},
     net::links::{LinkWatch, NetEvent},
     source::{News, Source, SourceOptions},
@@ -59,18 +60,20 @@ pub(super) struct Daemon<'a> {
     pub(super) started: Instant,
     pub(super) adopted: bool,
     paths: GatewayPaths,
-    _lock: Lock,
+    lock: Lock,
     stop: Stop,
     pub(super) datapath: Datapath,
     sweeper: Option<Sweeper>,
     pub(super) network: Network,
-    watch: LinkWatch,
+    /// `None`: it ended, and starting another one failed or is due at the next retry.
+    watch: Option<LinkWatch>,
     pub(super) source: Option<Source>,
     pub(super) publishing: Publishing,
     /// The source's watch failed; it is asked again at the next retry.
     watch_broken: bool,
     reporter: Reporter,
     backoff: Backoff,
+    brake: Brake,
     /// What the source said last, and how many objects it had.
     pub(super) desired: DesiredState,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -79,13 +82,19 @@ pub(super) struct Daemon<'a> {
     pub(super) complete: bool,
     /// `desired`, or while incomplete `desired` with all that is pinned.
     pub(super) effective: DesiredState,
+    /// EIPs that the kernel did not take into the map.
+    unprogrammed: BTreeSet<[u8; 4]>,
     pending_end: Vec<EndSessions>,
     pub(super) mechanisms: [Option<Mechanism>; 2],
+    /// Another gateway works on the interface: what is on it is that one's business.
+    occupied: [bool; 2],
     pub(super) fallback_said: bool,
     pub(super) repairs: u64,
     /// The first pass over everything is done.
     pub(super) begun: bool,
     pub(super) ready: bool,
+    /// Sessions whose rule went while no daemon ran have not been looked for yet.
+    orphans_due: bool,
 }
 
 impl<'a> Daemon<'a> {
@@ -98,28 +107,32 @@ impl<'a> Daemon<'a> {
             started,
             adopted,
             paths,
-            _lock: lock,
+            lock,
             stop,
             sweeper: None,
             datapath,
-            network: Network::new(ns, options)?,
-            watch,
+            network: Network::new(ns, options, stop.clone())?,
+            watch: Some(watch),
             source: None,
             publishing: Publishing::default(),
             watch_broken: false,
             reporter: Reporter::default(),
             backoff: Backoff::default(),
+            brake: Brake::default(),
             desired: DesiredState::default(),
             diagnostics: Vec::new(),
             objects: 0,
             complete: false,
             effective: DesiredState::default(),
+            unprogrammed: BTreeSet::new(),
             pending_end: Vec::new(),
             mechanisms: [None; 2],
+            occupied: [false; 2],
             fallback_said: false,
             repairs: 0,
             begun: false,
             ready: false,
+            orphans_due: adopted,
         })
     }
 
@@ -127,8 +140,10 @@ impl<'a> Daemon<'a> {
         self.open_sweepers();
         // The watch tells the state of each interface first.
         for _ in 0..2 {
-            let event = self.watch.next().await;
-            self.take(&event);
+            if self.watch.is_some() {
+                let event = next_event(self.watch.as_mut()).await;
+                self.take(&event);
+            }
         }
         if self.adopted {
             // The rules are pinned: the programs need not wait for the source, whose reading may take a while.
@@ -159,11 +174,17 @@ impl<'a> Daemon<'a> {
                     );
                     return Ok(());
                 }
-                event = self.watch.next() => {
+                event = next_event(self.watch.as_mut()) => {
                     let mut work = self.take(&event);
-                    while let Some(event) = self.watch.try_next() {
+                    while let Some(event) = self.watch.as_mut().and_then(LinkWatch::try_next) {
                         work = work.with(self.take(&event));
                     }
+                    if let Some(work) = self.brake.admit(work, tokio::time::Instant::now()) {
+                        self.pass(work, Cause::Network).await;
+                    }
+                }
+                () = Backoff::wait(self.brake.due()) => {
+                    let work = self.brake.release();
                     self.pass(work, Cause::Network).await;
                 }
                 news = changed(self.source.as_mut().filter(|_| !self.watch_broken)) => match news {
@@ -182,10 +203,29 @@ impl<'a> Daemon<'a> {
                     first = None;
                     self.begin().await;
                 }
-                () = retry => self.pass(Work::EVERYTHING, Cause::Retry).await,
-                _ = resync.tick() => self.pass(Work::DRIFT, Cause::Drift).await,
+                () = retry => {
+                    self.check_pins()?;
+                    self.watch_again();
+                    self.pass(Work::EVERYTHING, Cause::Retry).await;
+                }
+                _ = resync.tick() => {
+                    self.check_pins()?;
+                    self.pass(Work::DRIFT, Cause::Drift).await;
+                }
             }
         }
+    }
+
+    /// Without its pins the data plane cannot be repaired, and the lock keeps nobody out: only a new start makes both.
+    fn check_pins(&self) -> Result<(), Failure> {
+        if self.lock.is_current() {
+            return Ok(());
+        }
+        let path = self.lock.path().display();
+        Err(Failure::new(
+            Exit::Failure,
+            format!("the pins of gateway `{}` at {path} were removed; a restart makes them anew", self.options.gateway),
+        ))
     }
 
     /// Folds an event of the watch into what has to be done.
@@ -201,24 +241,39 @@ impl<'a> Daemon<'a> {
             }
             NetEvent::Changed(_) => Work { network: true, ..Work::default() },
             NetEvent::Closed => {
-                match LinkWatch::start(&self.network.ns, &[&self.options.internal, &self.options.external]) {
-                    Ok(watch) => self.watch = watch,
-                    Err(error) => {
-                        tracing::error!(%error, "cannot watch the interfaces");
-                        self.backoff.failed(tokio::time::Instant::now());
-                    }
-                }
+                self.watch = None;
+                self.reporter.problems("watch", ["the kernel's news of the interfaces ended".to_owned()]);
+                self.backoff.failed(tokio::time::Instant::now());
                 Work::default()
             }
         }
     }
 
+    /// Starts the watch again that has ended. It tells the state of each interface first.
+    fn watch_again(&mut self) {
+        if self.watch.is_some() {
+            return;
+        }
+        let problem = match LinkWatch::start(&self.network.ns, &[&self.options.internal, &self.options.external]) {
+            Ok(watch) => {
+                self.watch = Some(watch);
+                None
+            }
+            Err(error) => {
+                self.backoff.failed(tokio::time::Instant::now());
+                Some(format!("cannot watch the interfaces: {error}"))
+            }
+        };
+        self.reporter.problems("watch", problem);
+    }
+
     /// One pass: does what `work` names, reports, schedules a retry when something failed.
-    async fn pass(&mut self, work: Work, cause: Cause) {
+    async fn pass(&mut self, work: Work, mut cause: Cause) {
         let begun = Instant::now();
         let writes_before = self.datapath.maps().writes();
-        if work.source {
-            self.read_source().await;
+        if work.source && self.read_source().await && cause == Cause::Drift {
+            // What follows from it is no repair.
+            cause = Cause::Change;
         }
         let mut errors = 0;
         let mut repaired = Vec::new();
@@ -238,7 +293,9 @@ impl<'a> Daemon<'a> {
         }
         if work.rules || work.network {
             self.refresh_effective();
-            let (step, remove) = self.network.add_addresses(&self.effective).await;
+        }
+        if (work.rules || work.network) && !self.occupied[1] {
+            let (step, remove) = self.network.add_addresses(&self.effective, &self.unprogrammed).await;
             leaving = remove;
             repaired.extend(step.repaired);
             self.publishing.address_failures = step.refused;
@@ -246,12 +303,19 @@ impl<'a> Daemon<'a> {
         }
         if work.rules && !new_hook {
             written = self.write_rules();
+            if !self.unprogrammed.is_empty() && !self.occupied[1] {
+                (_, leaving) = self.network.add_addresses(&self.effective, &self.unprogrammed).await;
+            }
         }
-        if work.announce {
+        if work.announce && !self.occupied[1] {
             self.network.announce_link();
         }
         if work.rules || work.network {
             errors += self.finish_network(&leaving, &mut repaired).await;
+        }
+        if work.hooks && !self.occupied[1] {
+            let step = self.network.remove_strays(&self.paths, &self.effective).await;
+            errors += self.reporter.problems("stray addresses", step.errors);
         }
         if work.rules {
             errors += self.reporter.problems("maps", std::mem::take(&mut written.errors));
@@ -260,22 +324,39 @@ impl<'a> Daemon<'a> {
         if cause == Cause::Drift {
             repaired.extend(written.plan.ops.iter().map(describe));
         }
-        self.tell_repairs(&repaired);
+        self.tell_passed(&repaired, cause);
         let writes = self.datapath.maps().writes() - writes_before;
         if cause == Cause::Change || !written.plan.is_empty() {
             self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
         }
         self.tell_ready();
+        self.end_orphans();
         if cause == Cause::Drift {
             self.tell_exhaustion();
         }
         self.publish();
     }
 
+    /// Tells what was put back; of a fight about it only now and then.
+    fn tell_passed(&mut self, repaired: &[String], cause: Cause) {
+        if cause != Cause::Network {
+            return self.tell_repairs(repaired);
+        }
+        match self.brake.repaired(repaired.len(), tokio::time::Instant::now()) {
+            Some(count) => {
+                self.tell_repairs(repaired);
+                if count > repaired.len() {
+                    tracing::warn!(count, "put back again and again: something else on this machine removes it");
+                }
+            }
+            None => self.repairs += repaired.len() as u64,
+        }
+    }
+
     fn schedule(&mut self, errors: usize, work: Work) {
         if errors > 0 {
             self.backoff.failed(tokio::time::Instant::now());
-        } else if self.source.is_some() && !self.watch_broken && work.rules && work.hooks && work.network {
+        } else if self.source.is_some() && self.watch.is_some() && !self.watch_broken && work.rules && work.hooks && work.network {
             self.backoff.succeeded();
         }
     }
@@ -287,9 +368,15 @@ impl<'a> Daemon<'a> {
             leaving.iter().filter(|(addr, _)| self.complete || eips.contains(addr)).copied().collect();
         let step = self.network.remove_addresses(&leaving).await;
         let mut errors = self.reporter.problems("address removal", step.errors);
-        let step = self.network.ensure_routes(&self.effective, self.complete).await;
+        let step = match self.occupied[0] {
+            true => Step::default(),
+            false => self.network.ensure_routes(&self.effective, self.complete).await,
+        };
         repaired.extend(step.repaired);
-        let default = self.network.ensure_default_route(&self.effective).await;
+        let default = match self.occupied[1] {
+            true => Step::default(),
+            false => self.network.ensure_default_route(&self.effective).await,
+        };
         repaired.extend(default.repaired);
         errors += self.reporter.problems("routes", step.errors.into_iter().chain(default.errors));
         // Seen again at every check and every news of the interface; trying more often would not help.
@@ -302,6 +389,7 @@ impl<'a> Daemon<'a> {
         self.pass(Work::EVERYTHING, Cause::Change).await;
         self.begun = true;
         self.tell_ready();
+        self.end_orphans();
     }
 
     async fn open_source(&mut self) {
@@ -316,14 +404,15 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    async fn read_source(&mut self) {
+    /// Reads the source again. Returns whether it wants something else than before.
+    async fn read_source(&mut self) -> bool {
         if self.watch_broken || self.source.is_none() {
             self.watch_broken = false;
             if self.source.is_none() {
                 self.open_source().await;
             }
         }
-        let Some(source) = self.source.as_mut() else { return };
+        let Some(source) = self.source.as_mut() else { return false };
         let reading = block_in_place(|| source.read());
         let (desired, mut diagnostics) = DesiredState::build(source.index(), &self.options.gateway);
         source.locate(&mut diagnostics);
@@ -331,11 +420,13 @@ impl<'a> Daemon<'a> {
         self.objects = source.index().len();
         self.reporter.diagnostics(diagnostics.clone());
         self.diagnostics = diagnostics;
+        let changed = self.desired != desired;
         self.desired = desired;
         let complete = reading.incomplete.is_none();
         let held = reading.incomplete.filter(|_| !self.complete);
         self.complete |= complete;
         self.reporter.problems("fail static", held);
+        changed
     }
 
     /// Says what is wrong with the connection to the source, or that it is right again.
@@ -373,18 +464,8 @@ impl<'a> Daemon<'a> {
                 }
             }
         });
-        let gone = plan.ops.iter().filter_map(|op| match op {
-            MapOp::DelEip(eip) => Some(Ipv4Addr::from(*eip)),
-            MapOp::PutEip(..)
-            | MapOp::PutFipOut(..)
-            | MapOp::PutFipIn(..)
-            | MapOp::PutDnat(..)
-            | MapOp::PutSnat(..)
-            | MapOp::DelSnat(_)
-            | MapOp::DelDnat(_)
-            | MapOp::DelFipIn(_)
-            | MapOp::DelFipOut(_) => None,
-        });
+        let gone = plan.ops.iter().filter_map(|op| if let MapOp::DelEip(eip) = op { Some((*eip).into()) } else { None });
+        self.unprogrammed = written.failed.iter().filter_map(|(op, _)| refused_eip(op)).collect();
         self.publishing.maps_written(&written.failed, &self.effective);
         self.network.forget(gone);
         self.pending_end.extend_from_slice(&plan.end);
@@ -427,19 +508,30 @@ impl<'a> Daemon<'a> {
         let mut repaired = Vec::new();
         for (slot, side) in [(0, Side::Internal), (1, Side::External)] {
             let interface = if side == Side::Internal { &self.network.internal } else { &self.network.external };
-            let Some(link) = interface.link else { continue };
+            let Some(link) = interface.link else {
+                self.occupied[slot] = false;
+                continue;
+            };
             let name = interface.name.clone();
             let mode = mode(self.options.attach);
             let (ns, datapath) = (&self.network.ns, &mut self.datapath);
             match block_in_place(|| ns.run(|| datapath.attach(side, link.ifindex, &name, mode))) {
                 Ok(Ok(attached)) => {
+                    self.occupied[slot] = false;
                     if self.mechanisms[slot].is_some() {
                         repaired.extend(repairs(&attached, &name));
                     }
                     self.mechanisms[slot] = Some(attached.mechanism);
                     self.tell_attached(&name, link.ifindex, &attached);
                 }
-                Ok(Err(error)) => errors.push(format!("{name}: {error}")),
+                // Its next event tells more.
+                Ok(Err(error)) if error.is_interface_gone() => {
+                    tracing::debug!(%error, interface = name, "the interface went while programs were attached");
+                }
+                Ok(Err(error)) => {
+                    self.occupied[slot] = matches!(error, AttachError::Occupied { .. });
+                    errors.push(format!("{name}: {error}"));
+                }
                 Err(error) => errors.push(error.to_string()),
             }
         }
@@ -486,22 +578,32 @@ impl<'a> Daemon<'a> {
     }
 
     pub(super) fn start_sweeping(&self) {
-        let adopted = self.adopted && self.complete;
-        let (paths, interval) = (self.paths.clone(), self.options.sweep);
+        if let Ok(sweeper) = self.datapath.sweeper() {
+            sweeper::spawn(sweeper, self.options.sweep);
+        }
+    }
+
+    /// Once after an adoption, as soon as every rule is known: before, a session's rule may only not have been read.
+    fn end_orphans(&mut self) {
+        if !(self.orphans_due && self.ready && self.complete) {
+            return;
+        }
+        self.orphans_due = false;
+        let paths = self.paths.clone();
         let Ok(sweeper) = self.datapath.sweeper() else { return };
-        tokio::spawn(async move {
-            let job = tokio::task::spawn_blocking(move || {
-                let ended = if adopted { sweeper::end_orphans(&paths, &sweeper) } else { Ok(0) };
-                (sweeper, ended)
-            });
-            let Ok((sweeper, ended)) = job.await else { return };
-            match ended {
-                Ok(0) => {}
-                Ok(ended) => tracing::info!(ended, "ended sessions whose rule went while no daemon ran"),
-                Err(error) => tracing::error!(%error, "cannot look for sessions without a rule"),
-            }
-            sweeper::spawn(sweeper, interval);
+        tokio::task::spawn_blocking(move || match sweeper::end_orphans(&paths, &sweeper) {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "ended sessions whose rule went while no daemon ran"),
+            Err(error) => tracing::error!(%error, "cannot look for sessions without a rule"),
         });
+    }
+}
+
+/// Waits for the next news of the interfaces. Never returns without a watch.
+async fn next_event(watch: Option<&mut LinkWatch>) -> NetEvent {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -511,6 +613,10 @@ async fn changed(source: Option<&mut Source>) -> News {
         Some(source) => source.changed().await,
         None => std::future::pending().await,
     }
+}
+
+fn refused_eip(op: &MapOp) -> Option<[u8; 4]> {
+    if let MapOp::PutEip(eip, _) = op { Some(*eip) } else { None }
 }
 
 fn mode(attach: Attach) -> AttachMode {

@@ -4,6 +4,7 @@
 //! stays; only [`detach`] removes it.
 
 mod backoff;
+mod brake;
 mod daemon;
 pub mod detach;
 mod hold;

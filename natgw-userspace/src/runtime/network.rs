@@ -8,10 +8,13 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::Options;
+use super::{Options, startup::Stop};
 use crate::{
-    core::desired::{DesiredState, Entry, NextHop},
-    datapath::Side,
+    core::{
+        desired::{DesiredState, Entry, Ipv4Cidr, NextHop},
+        objects::Kind,
+    },
+    datapath::{GatewayPaths, Side, other_gateway_on},
     exit::{Exit, Failure},
     net::{
         NetNs, Prefix,
@@ -19,7 +22,7 @@ use crate::{
         announce::Announcer,
         links::{LinkInfo, LinkState},
         netlink::{Netlink, NetlinkError},
-        routes::{DEFAULT, RoutePlan, subnet_gateway},
+        routes::{DEFAULT, Obstacle, RoutePlan, subnet_gateway},
         sysctl,
     },
 };
@@ -84,12 +87,22 @@ impl Step {
     }
 }
 
+/// Object and field that a route comes from.
+fn place_of(desired: &DesiredState, dest: Prefix) -> String {
+    let is_it = |cidr: &&Ipv4Cidr| Prefix::containing(cidr.addr().into(), cidr.prefix_len()) == dest;
+    let owner = desired.routes.keys().find(is_it).and_then(|cidr| desired.owner(&Entry::Route(*cidr)));
+    let field = owner.filter(|key| key.kind == Kind::Subnet).map_or("spec.routes", |_| "spec.cidrBlock");
+    let owner = owner.map_or_else(|| "VpcNatGateway".to_owned(), ToString::to_string);
+    format!("{owner}: {field}: route {dest}")
+}
+
 /// Kernel state outside the maps.
 pub(super) struct Network {
     pub(super) ns: NetNs,
     pub(super) internal: Interface,
     pub(super) external: Interface,
     netlink: Netlink,
+    stop: Stop,
     announcer: Announcer,
     subnet_gateway: Option<Ipv4Addr>,
     external_subnet: Option<Prefix>,
@@ -103,13 +116,14 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(ns: NetNs, options: &Options) -> Result<Self, Failure> {
+    pub(super) fn new(ns: NetNs, options: &Options, stop: Stop) -> Result<Self, Failure> {
         let fail = |error: NetlinkError| Failure::from_error(Exit::Preflight, &error);
         let release = nix::sys::utsname::uname().map(|name| name.release().to_string_lossy().into_owned());
         Ok(Self {
             internal: Interface::new(Side::Internal, &options.internal),
             external: Interface::new(Side::External, &options.external),
             netlink: Netlink::open(&ns).map_err(fail)?,
+            stop,
             announcer: Announcer::start(&ns).map_err(fail)?,
             subnet_gateway: options.subnet_gateway,
             external_subnet: options.external_subnet,
@@ -164,9 +178,15 @@ impl Network {
     }
 
     /// Adds the addresses that are missing, and says which ones have to go once their rules have.
-    pub(super) async fn add_addresses(&mut self, desired: &DesiredState) -> (Step, Vec<(Ipv4Addr, u8)>) {
+    /// Those of `unprogrammed` get none: without a map entry the gateway's own stack would answer for them.
+    pub(super) async fn add_addresses(
+        &mut self,
+        desired: &DesiredState,
+        unprogrammed: &BTreeSet<[u8; 4]>,
+    ) -> (Step, Vec<(Ipv4Addr, u8)>) {
         let mut step = Step::default();
-        let eips: BTreeSet<Ipv4Addr> = desired.eips.keys().map(|eip| Ipv4Addr::from(*eip)).collect();
+        let programmed = desired.eips.keys().filter(|eip| !unprogrammed.contains(*eip));
+        let eips: BTreeSet<Ipv4Addr> = programmed.map(|eip| Ipv4Addr::from(*eip)).collect();
         let Some(link) = self.external.link else { return (step, Vec::new()) };
         let existing = match self.netlink.addresses(link.ifindex).await {
             Ok(existing) => existing,
@@ -182,6 +202,10 @@ impl Network {
         let plan = AddressPlan::new(&existing, &eips, &self.former, &subnets);
         let mut failed = BTreeSet::new();
         for (addr, prefix_len) in plan.add {
+            // Thousands of addresses take a while; the next daemon adds the rest.
+            if self.stop.is_asked() {
+                return (step, Vec::new());
+            }
             let there = existing.iter().any(|address| address.addr == addr);
             match self.netlink.add_address(link.ifindex, (addr, prefix_len)).await {
                 Ok(()) if self.had_addresses.contains(&addr) && !there => {
@@ -228,6 +252,44 @@ impl Network {
         step
     }
 
+    /// Removes EIPs of ours from interfaces that were the external one before: under another option, or another name.
+    pub(super) async fn remove_strays(&self, paths: &GatewayPaths, desired: &DesiredState) -> Step {
+        let mut step = Step::default();
+        let Some(link) = self.external.link else { return step };
+        let all = match self.netlink.all_addresses().await {
+            Ok(all) => all,
+            Err(error) => {
+                step.fail(&error);
+                return step;
+            }
+        };
+        let mut strays: BTreeMap<u32, Vec<(Ipv4Addr, u8)>> = BTreeMap::new();
+        for (ifindex, address) in all {
+            if ifindex != link.ifindex && address.ours && desired.eips.contains_key(&address.addr.octets()) {
+                strays.entry(ifindex).or_default().push((address.addr, address.prefix_len));
+            }
+        }
+        for (ifindex, addresses) in strays {
+            match self.ns.run(|| other_gateway_on(paths, ifindex)) {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(_))) => continue,
+                Ok(Err(error)) => {
+                    step.errors.push(error.to_string());
+                    continue;
+                }
+                Err(error) => {
+                    step.errors.push(error.to_string());
+                    continue;
+                }
+            }
+            for error in self.netlink.remove_addresses(ifindex, &addresses).await {
+                step.fail(&error);
+            }
+            tracing::info!(ifindex, addresses = addresses.len(), "EIPs removed from an interface that carries them no more");
+        }
+        step
+    }
+
     /// Sets the routes on the internal interface. `prune`: also removes ours that are not wanted any more.
     pub(super) async fn ensure_routes(&mut self, desired: &DesiredState, prune: bool) -> Step {
         let mut step = Step::default();
@@ -249,15 +311,30 @@ impl Network {
                     Ok(gateway) => drop(wanted.insert(dest, gateway)),
                     Err(error) => {
                         unknown.insert(dest);
-                        let owner = desired.owner(&Entry::Route(*cidr));
-                        let owner = owner.map_or_else(|| "VpcNatGateway".to_owned(), ToString::to_string);
-                        step.blocked.push(format!("{owner}: spec.routes: route {dest}: {error}"));
+                        step.blocked.push(format!("{}: {error}", place_of(desired, dest)));
                     }
                 },
             }
         }
         let plan = RoutePlan::new(&existing, &wanted);
+        let obstacles = if plan.replace.is_empty() {
+            BTreeMap::new()
+        } else {
+            match self.netlink.obstacles(link.ifindex).await {
+                Ok(obstacles) => obstacles,
+                Err(error) => {
+                    step.fail(&error);
+                    return step;
+                }
+            }
+        };
         for (dest, via) in plan.replace {
+            if let Some(obstacle) = obstacles.get(&dest) {
+                wanted.remove(&dest);
+                let problem = self.in_the_way(dest, *obstacle);
+                step.blocked.push(format!("{}: {problem}", place_of(desired, dest)));
+                continue;
+            }
             match self.netlink.replace_route(link.ifindex, (dest, via)).await {
                 Ok(()) if self.had_routes.contains(&dest) => {
                     step.repaired.push(format!("route {dest} via {via} on {}", self.internal.name));
@@ -278,6 +355,19 @@ impl Network {
         }
         self.had_routes = wanted.into_keys().collect();
         step
+    }
+
+    fn in_the_way(&self, dest: Prefix, obstacle: Obstacle) -> String {
+        let Obstacle::Elsewhere { ifindex, via } = obstacle else {
+            return format!("{dest} is a connected subnet of the gateway; remove the route, or correct its destination");
+        };
+        let name = ifindex.and_then(|index| self.ns.run(|| nix::net::if_::if_indextoname(index)).ok()?.ok());
+        let dev = name.map(|name| format!(" dev {}", name.to_string_lossy())).unwrap_or_default();
+        let via = via.map(|via| format!(" via {via}")).unwrap_or_default();
+        format!(
+            "there is another route to it{via}{dev}, which is not replaced; remove this route, or that one: \
+             ip route del {dest}{via}{dev}"
+        )
     }
 
     /// Sets the default route of the external interface if it has none, and follows the subnet's gateway with one of

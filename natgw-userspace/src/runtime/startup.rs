@@ -3,8 +3,8 @@
 use std::{io, thread};
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
 };
 
 use super::Options;
@@ -15,25 +15,39 @@ use crate::{
     preflight::{Level, Preflight},
 };
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT. Long work looks at it in between.
+#[derive(Debug, Clone)]
 pub(super) struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
+    signal: watch::Receiver<Option<&'static str>>,
 }
 
 impl Stop {
     fn new() -> Result<Self, Failure> {
         let listen =
             |kind| signal(kind).map_err(|error| Failure::new(Exit::Failure, format!("cannot handle signals: {error}")));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let (sender, signal) = watch::channel(None);
+        tokio::spawn(async move {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            let _ = sender.send(Some(name));
+            // Kept: a dropped sender would look like a signal.
+            sender.closed().await;
+        });
+        Ok(Self { signal })
+    }
+
+    /// Whether one of them has come.
+    pub(super) fn is_asked(&self) -> bool {
+        self.signal.borrow().is_some()
     }
 
     /// Returns when one of them comes, with its name.
     pub(super) async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
+        let name = self.signal.wait_for(Option::is_some).await.ok().and_then(|name| *name);
+        name.unwrap_or("a signal")
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Work {
 impl Work {
     pub(super) const EVERYTHING: Self = Self { source: true, rules: true, hooks: true, network: true, announce: true };
     pub(super) const INTERFACES: Self = Self { source: false, rules: false, ..Self::EVERYTHING };
-    pub(super) const DRIFT: Self = Self { source: false, announce: false, ..Self::EVERYTHING };
+    pub(super) const DRIFT: Self = Self { announce: false, ..Self::EVERYTHING };
     pub(super) const RULES: Self = Self { source: true, rules: true, hooks: false, network: true, announce: false };
 }
 
@@ -32,11 +32,16 @@ pub(super) enum Cause {
     Network,
     /// Something failed before.
     Retry,
-    /// The periodic check.
+    /// The periodic check. The source is read again too: not every change of it comes with an event.
     Drift,
 }
 
 impl Work {
+    /// Whether no more is asked for than a look at addresses and routes.
+    pub(super) const fn is_network_only(self) -> bool {
+        !(self.source || self.rules || self.hooks || self.announce)
+    }
+
     /// Both.
     pub(super) fn with(self, other: Self) -> Self {
         Self {

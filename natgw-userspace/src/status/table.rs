@@ -2,12 +2,13 @@
 
 use std::io::IsTerminal;
 
-use crate::logging;
+use crate::{core::printable::printable, logging};
 
 /// Columns with a heading line, two spaces apart, no trailing blanks.
 pub(super) fn columns(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
-    let lines: Vec<Vec<String>> = std::iter::once(heading).chain(rows).collect();
+    let printable = |row: Vec<String>| row.iter().map(|cell| printable(cell)).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(heading).chain(rows.into_iter().map(printable)).collect();
     let count = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
@@ -32,6 +33,12 @@ pub(super) fn heading(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_others_cannot_steer_the_terminal() {
+        let text = columns(&["HOLDER"], [vec!["natgw\u{1b}[2J".to_owned()]]);
+        assert_eq!(text, "HOLDER\nnatgw\\u{1b}[2J\n");
+    }
 
     #[test]
     fn columns_are_aligned_without_frames() {

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::symlink,
     time::Instant,
 };
 
@@ -139,4 +140,46 @@ fn sessions_whose_rule_went_while_no_daemon_ran_end_after_the_start() {
     assert_eq!(dnat_sessions(&gateway), 1);
     let _second = gateway.start();
     eventually("the end of the session", || (dnat_sessions(&gateway) == 0).then_some(()));
+}
+
+#[test]
+fn a_link_above_the_manifests_that_leads_elsewhere_is_followed_by_the_periodic_check() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, "200ms", "");
+    let root = gateway.dir().join("checkout");
+    for (version, rules) in [("v1", rules()), ("v2", rules().eip("e3", "203.0.113.30"))] {
+        fs::create_dir_all(root.join(version).join("manifests")).expect("a directory");
+        rules.write(&root.join(version).join("manifests"));
+    }
+    symlink("v1", root.join("current")).expect("a link");
+    fs::remove_dir(gateway.manifests()).expect("it is empty");
+    symlink("checkout/current/manifests", gateway.manifests()).expect("a link");
+    let daemon = gateway.start();
+    symlink("v2", root.join("next")).expect("a link");
+    let mark = daemon.logs().mark();
+    fs::rename(root.join("next"), root.join("current")).expect("renamable");
+    let line = daemon.wait_message(mark, "reconciled");
+    assert_eq!(line.number("eips"), Some(3), "{}", line.text);
+    assert!(!daemon.logs().text().contains("drift repaired"), "{}", daemon.logs().text());
+}
+
+#[test]
+fn manifests_replaced_by_an_empty_directory_change_nothing() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let daemon = gateway.start();
+    let before = addresses(&topology.gw, "net1");
+    let mark = daemon.logs().mark();
+    fs::create_dir(gateway.dir().join("empty")).expect("a directory");
+    fs::rename(gateway.manifests(), gateway.dir().join("aside")).expect("renamable");
+    fs::rename(gateway.dir().join("empty"), gateway.manifests()).expect("renamable");
+    daemon.wait_line(mark, "that the directory is another one", |line| line.message().contains("without any object"));
+    daemon.wait_message(mark, "reconciled");
+    assert_eq!(programmed_eips(&gateway), set([EIP1, EIP2]));
+    assert_eq!(addresses(&topology.gw, "net1"), before);
+    let mark = daemon.logs().mark();
+    gateway.write(&rules().eip("e3", "203.0.113.30"));
+    daemon.wait_message(mark, "reconciled");
+    assert_eq!(programmed_eips(&gateway).len(), 3);
 }

@@ -1,8 +1,8 @@
 //! `status`, `rules`, `sessions`, `detach`, with and without a daemon.
 
-use natgw_tests::{Topology, command, gateway::natgw_binary};
+use natgw_tests::{Rules, Topology, command, gateway::natgw_binary};
 
-use crate::support::{CLIENT, EIP1, NEVER, addresses, gateway, natgw_json, routes, rules, set, stderr};
+use crate::support::{CLIENT, EIP1, NEVER, addresses, gateway, natgw_json, routes, rules, second_gateway, set, stderr};
 
 #[test]
 fn everything_can_be_read_with_the_daemon_running_and_stopped() {
@@ -128,4 +128,56 @@ fn clsact_is_used_when_asked_for_and_said_in_status() {
     let status = gateway.natgw(&["status", "--netns", &netns]);
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
     assert!(text.contains("hooks     clsact"), "{text}");
+}
+
+#[test]
+fn detach_in_the_wrong_namespace_is_refused_and_removes_nothing() {
+    for attach in ["tcx", "clsact"] {
+        let topology = Topology::new();
+        let gateway = gateway(&topology, NEVER, "").with_args(&["--attach", attach]);
+        gateway.write(&rules());
+        drop(gateway.start());
+        let wrong = topology.server.path().display().to_string();
+        for args in [&["detach"][..], &["detach", "--netns", &wrong]] {
+            let refused = gateway.natgw(args);
+            assert_eq!(refused.status.code(), Some(2), "{attach} {args:?}: {}", stderr(&refused));
+            assert!(stderr(&refused).contains("--netns"), "{attach}: {}", stderr(&refused));
+        }
+        topology.client.command("ping", &["-c", "1", "-W", "2", "203.0.113.100"]);
+        assert_eq!(addresses(&topology.gw, "net1").len(), 3);
+        let done = gateway.natgw(&["detach", "--netns", &topology.gw.path().display().to_string()]);
+        assert!(done.status.success(), "{attach}: {}", stderr(&done));
+        assert!(!gateway.pins().exists());
+    }
+}
+
+#[test]
+fn detach_leaves_another_gateway_of_the_same_namespace_alone() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules().route("10.8.0.0/16", "10.0.1.254"));
+    drop(gateway.start());
+    topology.gw.ip(&[
+        "link add eth9 type dummy".into(),
+        "link add net9 type dummy".into(),
+        "addr add 10.9.0.1/24 dev eth9".into(),
+        "addr add 198.18.0.1/24 dev net9".into(),
+        "link set eth9 up".into(),
+        "link set net9 up".into(),
+    ]);
+    let other = second_gateway(
+        &gateway,
+        &topology,
+        &Rules::new().eip("other", "198.18.0.10").route("10.99.0.0/16", "10.9.0.254"),
+        &["--internal-interface", "eth9", "--external-interface", "net9"],
+    );
+    other.wait_message(0, "ready");
+    drop(other);
+    let netns = topology.gw.path().display().to_string();
+    let done = gateway.natgw(&["detach", "--netns", &netns]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert_eq!(addresses(&topology.gw, "net1"), set(["203.0.113.1/24"]));
+    assert_eq!(addresses(&topology.gw, "net9"), set(["198.18.0.1/24", "198.18.0.10/24"]));
+    let default = "default via 203.0.113.254 dev net1";
+    assert_eq!(routes(&topology.gw), set([default, "10.99.0.0/16 via 10.9.0.254 dev eth9"]));
 }

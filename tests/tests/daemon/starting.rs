@@ -1,6 +1,6 @@
 //! Starting and stopping: what is refused and how, waiting, handing over, leaving the data plane.
 
-use std::{fs, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Instant};
 
 use natgw_tests::{Topology, command, gateway::natgw_binary, topology::Interfaces};
 
@@ -197,4 +197,26 @@ fn a_pinned_map_of_another_layout_is_refused_and_the_old_data_plane_goes_on() {
     let status = gateway.natgw(&["status"]);
     assert_eq!(status.status.code(), Some(4), "{}", stderr(&status));
     topology.client.command("ping", &["-c", "1", "-W", "2", "203.0.113.100"]);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing_and_changes_no_exit_code() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    // The second reader ends at once: a closed pipe.
+    for redirection in ["2>/dev/full", "2> >(:)"] {
+        gateway.write(&rules());
+        let script = gateway.dir().join("natgw.sh");
+        let run = format!("#!/bin/bash\nexec {} \"$@\" {redirection}\n", natgw_binary().display());
+        fs::write(&script, run).expect("written");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let mut daemon = gateway.spawn_binary(&script, &[]);
+        eventually("the EIPs", || (addresses(&topology.gw, "net1").len() == 3).then_some(()));
+        let mut refused = gateway.spawn_binary(&script, &["--lock-wait", "0s"]);
+        assert_eq!(refused.wait().code(), Some(5), "{redirection}");
+        gateway.write(&rules().eip("e3", "203.0.113.30").dnat("e4", natgw_tests::Proto::Tcp, 81, "10.0.1.2", 81));
+        eventually("the new EIP", || (addresses(&topology.gw, "net1").len() == 4).then_some(()));
+        assert!(daemon.term().success(), "{redirection}");
+        gateway.write(&rules());
+    }
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use natgw_tests::{Gateway, Netns, Proto, Rules, Topology, daemon::PATIENCE};
+use natgw_tests::{Daemon, Gateway, Netns, Proto, Rules, Topology, daemon::PATIENCE, gateway::natgw_binary};
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -33,6 +33,18 @@ pub(crate) const NEVER: &str = "1h";
 /// Two EIPs, one with SNAT, one with DNAT.
 pub(crate) fn rules() -> Rules {
     Rules::new().eip("e1", EIP1).eip("e2", EIP2).snat("e1", "10.0.1.0/24").dnat("e2", Proto::Tcp, 80, CLIENT, 8080)
+}
+
+/// A daemon of gateway `gw2` in the namespace and on the bpffs of `first`, with rules of its own.
+pub(crate) fn second_gateway(first: &Gateway, topology: &Topology, rules: &Rules, more: &[&str]) -> Daemon {
+    let manifests = first.dir().join("second");
+    fs::create_dir_all(&manifests).expect("the test's directory is writable");
+    fs::write(manifests.join("rules.yaml"), rules.yaml().replace("gw1", "gw2")).expect("written");
+    let (manifests, bpffs) = (manifests.display().to_string(), first.bpffs().display().to_string());
+    let netns = topology.gw.path().display().to_string();
+    let args = ["run", "--gateway", "gw2", "--manifests", &manifests, "--bpffs", &bpffs, "--netns", &netns];
+    let args = args.iter().chain(&["--log-format", "json", "--max-sessions", "4096"]).chain(more);
+    Daemon::spawn(&natgw_binary(), &args.map(ToString::to_string).collect::<Vec<_>>(), first.dir())
 }
 
 /// Waits until `condition` gives something.

@@ -5,7 +5,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use natgw_common::abi::EipEntry;
+use natgw_common::abi::{EipEntry, MAPS, map};
 
 use super::{
     DesiredState, Entry, Reason, by_seniority,
@@ -15,6 +15,12 @@ use crate::core::{
     index::Index,
     objects::{IptablesEipSpec, Kind, Object, ObjectKey, Spec},
 };
+
+/// As many as the map `EIPS` holds.
+fn capacity() -> usize {
+    let spec = MAPS.iter().find(|spec| spec.name == map::EIPS);
+    spec.and_then(|spec| usize::try_from(spec.max_entries).ok()).unwrap_or(usize::MAX)
+}
 
 /// What became of an `IptablesEIP`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +143,16 @@ fn judge(
             "give this EIP another address, or delete one of the two",
         );
         report.error(&object.key, "spec.v4ip", problem);
+        return Standing::Refused;
+    }
+    let most = capacity();
+    if state.eips.len() >= most {
+        let problem = Problem::new(
+            Reason::EipLimit,
+            format!("the gateway already has {most} EIPs, which is all it can hold"),
+            "move it to another gateway",
+        );
+        report.error(&object.key, "spec.natGwDp", problem);
         return Standing::Refused;
     }
     if let Some(v6ip) = &spec.v6ip {

@@ -3,7 +3,7 @@
 //! All of it is optional. Without the objects (manifests, a cluster without kube-ovn) the interfaces' own addresses and
 //! routes say it.
 
-use std::collections::btree_map;
+use std::{collections::btree_map, net::Ipv4Addr};
 
 use super::{
     DesiredState, Entry, Ipv4Cidr, NextHop, Reason,
@@ -23,6 +23,30 @@ pub(super) fn build(index: &Index, gateway: &str, state: &mut DesiredState, repo
     let Spec::VpcNatGateway(spec) = &object.spec else { return };
     external(index, object, spec, state, report);
     vpc_routes(index, spec, state);
+    warn_of_reserved_addresses(spec, state, report);
+}
+
+/// They are programmed as they are written: the prefix may be a matter of opinion.
+fn warn_of_reserved_addresses(gateway: &VpcNatGatewaySpec, state: &DesiredState, report: &mut Report) {
+    let lan_ip = gateway.lan_ip.as_deref().and_then(|raw| address(raw).ok());
+    for eip in state.eips.keys() {
+        let named = Ipv4Addr::from(*eip);
+        let network = state.external_networks.iter().find(|network| network.contains(*eip));
+        let what = if lan_ip == Some(*eip) {
+            "the gateway's own address in the VPC (spec.lanIp)".to_owned()
+        } else if let Some(network) = network.filter(|network| network.addr() == *eip && network.prefix_len() < 31) {
+            format!("the network address of {network}")
+        } else if let Some(network) = network.filter(|network| network.broadcast() == Some(*eip)) {
+            format!("the broadcast address of {network}")
+        } else {
+            continue;
+        };
+        if let Some(owner) = state.owner(&Entry::Eip(*eip)) {
+            let problem =
+                Problem::new(Reason::ReservedAddress, format!("`{named}` is {what}"), "give the EIP a free address");
+            report.warning(owner, "spec.v4ip", problem);
+        }
+    }
 }
 
 /// What `nextHopIP: gateway` stands for.

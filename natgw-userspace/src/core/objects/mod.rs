@@ -4,14 +4,17 @@
 //! diagnostic and never a parse error. Unknown fields are skipped here and reported by the source.
 
 mod de;
+mod name;
 mod network;
 mod specs;
 mod timestamp;
 
 use std::fmt;
 
+use super::printable::Printable;
 use serde::{Deserializer, Serialize, Serializer, de::Deserialize as _};
 
+pub use name::name_fault;
 pub use network::{BandwidthLimitRule, QosPolicySpec, SubnetSpec};
 pub use specs::{
     Accepted, IptablesDnatRuleSpec, IptablesEipSpec, IptablesFipRuleSpec, IptablesSnatRuleSpec, RouteSpec,
@@ -117,7 +120,7 @@ impl ObjectKey {
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.name)
+        write!(f, "{}/{}", self.kind, Printable(&self.name))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::core::{
 };
 
 /// What a file contributes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ManifestFile {
     /// Its bytes when it was last parsed.
     bytes: Option<Vec<u8>>,
@@ -44,6 +44,15 @@ pub(super) struct Held {
     pub(super) kept: bool,
 }
 
+/// Whether a file's bytes are all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// They are.
+    Whole,
+    /// Somebody still has it open for writing: what is missing may yet come.
+    Growing,
+}
+
 /// The bytes of a file, or why there are none.
 pub(super) type Contents = Result<Vec<u8>, Diagnostic>;
 
@@ -55,7 +64,7 @@ impl ManifestFile {
     }
 
     /// Takes a new version of the file called `name`.
-    pub(super) fn update(&mut self, name: &str, contents: Contents) {
+    pub(super) fn update(&mut self, name: &str, contents: Contents, extent: Extent) {
         self.read_problem = None;
         match contents {
             Err(problem) => self.read_problem = Some(problem),
@@ -64,9 +73,14 @@ impl ManifestFile {
                 Err(error) => self.read_problem = Some(not_utf8(name, &bytes, error)),
                 Ok(text) => match parse_all(&name.into(), text) {
                     Err(error) => self.read_problem = Some(cannot_read(name, &error)),
-                    Ok(parsed) => {
+                    Ok(mut parsed) => {
+                        if extent == Extent::Growing {
+                            parsed.has_unknown_part = true;
+                            parsed.diagnostics.push(growing(name));
+                        }
                         self.take(parsed);
-                        self.bytes = Some(bytes);
+                        // The same bytes say more when they are all.
+                        self.bytes = Some(bytes).filter(|_| extent == Extent::Whole);
                     }
                 },
             },
@@ -159,13 +173,26 @@ fn cannot_read(name: &str, error: &io::Error) -> Diagnostic {
 
 /// The warning for a file whose first version is still being written: nobody knows yet what it holds.
 pub(super) fn awaited(name: &str) -> Diagnostic {
+    being_written(name, "is being written", "it is read when its writer closes it")
+}
+
+/// The warning for a file that is read although its writer has not closed it.
+fn growing(name: &str) -> Diagnostic {
+    being_written(
+        name,
+        "was changed and not closed, so what it lacks may still be written: nothing of it is removed",
+        "let its writer close it, or `touch` it",
+    )
+}
+
+fn being_written(name: &str, message: &str, fix: &str) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
         reason: Reason::ManifestUnreadable,
         object: None,
         field: String::new(),
-        message: "is being written".to_owned(),
-        fix: "it is read when its writer closes it".to_owned(),
+        message: message.to_owned(),
+        fix: fix.to_owned(),
         location: Some(Location { file: name.to_owned(), position: None }),
     }
 }

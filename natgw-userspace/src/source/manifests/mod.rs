@@ -128,7 +128,7 @@ impl ManifestSource {
         let reading = self.dir.read();
         // Once more: a file may have been opened for writing while it was read.
         let _ = self.watcher.drain();
-        self.dir.take(reading, &self.watcher.unfinished())
+        self.dir.take(reading, &self.watcher.unfinished(), &self.watcher.given_up())
     }
 
     /// Returns when something changed since the last [`Self::load`] and has come to rest: 10 ms after the last change

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::core::{
     diagnostic::{Diagnostic, Location, Position, Reason, Severity},
-    objects::{API_VERSION, Kind, Object, ObjectKey, Spec, Timestamp, TimestampError},
+    objects::{API_VERSION, Kind, Object, ObjectKey, Spec, Timestamp, TimestampError, name_fault},
 };
 
 /// What one file says.
@@ -93,6 +93,13 @@ impl<'a> ObjectReader<'a> {
             self.unrecognisable(at, "metadata.name", &message, "give it a name, in quotes when it is a number");
             return;
         };
+        if let Some(fault) = name_fault(name) {
+            let at = node.get("metadata").and_then(|metadata| metadata.get("name")).unwrap_or(node).at;
+            let message = format!("`{name}` cannot be the name of this {kind}: {fault}");
+            let fix = "use lower-case letters, digits, `-` and `.`, as the API server demands";
+            self.unrecognisable(at, "metadata.name", &message, fix);
+            return;
+        }
         let key = ObjectKey::new(kind, name);
         if api_version != API_VERSION {
             let at = node.get("apiVersion").unwrap_or(node).at;

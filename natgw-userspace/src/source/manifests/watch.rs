@@ -20,13 +20,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::directory::is_manifest;
+use super::directory::{Identity, is_manifest};
 
 /// A burst of changes is over when nothing has happened for this long ...
 const QUIET: Duration = Duration::from_millis(10);
 /// ... and is not waited for longer than this.
 const LONGEST_BURST: Duration = Duration::from_millis(50);
-/// A file changed without being closed (truncate(2), a writer that never ends) is read after this long without change.
+/// A file changed without being closed (truncate(2), a writer that never ends) is read after this long without change,
+/// as one that may lack something.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
 /// Several hundred events; what does not fit is read in the next round.
 const BUFFER_BYTES: usize = 32 * 1024;
@@ -37,6 +38,8 @@ const MOST_ROUNDS: usize = 16;
 pub(super) struct Watcher {
     /// Absolute, so that there is a parent to watch.
     dir: PathBuf,
+    /// The directory that `inside` watches.
+    watched: Option<Identity>,
     inotify: Inotify,
     /// A second descriptor of the same inotify instance: readiness, once a runtime is there.
     readiness: Option<AsyncFd<OwnedFd>>,
@@ -46,6 +49,8 @@ pub(super) struct Watcher {
     above: Option<(WatchDescriptor, OsString)>,
     /// Files that are being written, and when they last changed.
     writing: BTreeMap<OsString, Instant>,
+    /// Files whose writer was given up: they may still grow.
+    given_up: BTreeSet<OsString>,
     /// Changes that nobody has been told of.
     burst: Option<Burst>,
     /// The watches have to be set anew.
@@ -65,11 +70,13 @@ impl Watcher {
     pub(super) fn new(dir: &Path) -> io::Result<Self> {
         let mut watcher = Self {
             dir: absolute(dir)?,
+            watched: None,
             inotify: Inotify::init()?,
             readiness: None,
             inside: None,
             above: None,
             writing: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             burst: None,
             stale: true,
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
@@ -83,8 +90,15 @@ impl Watcher {
         self.writing.keys().cloned().collect()
     }
 
+    /// Files that may be read but need not be whole.
+    pub(super) fn given_up(&self) -> BTreeSet<OsString> {
+        self.given_up.clone()
+    }
+
     /// A reading begins: what happened before is part of it.
     pub(super) fn begin_reading(&mut self) -> io::Result<()> {
+        // A link somewhere above now leads to another directory, of which no watch tells.
+        self.stale |= Identity::of(&self.dir).ok() != self.watched;
         self.drain()?;
         self.burst = None;
         Ok(())
@@ -124,10 +138,11 @@ impl Watcher {
         Ok(())
     }
 
-    fn give_up_writers(&mut self, now: Instant) {
-        let before = self.writing.len();
-        self.writing.retain(|_, last| *last + LONGEST_WRITE > now);
-        if self.writing.len() < before {
+    pub(super) fn give_up_writers(&mut self, now: Instant) {
+        let given_up = self.writing.extract_if(.., |_, last| *last + LONGEST_WRITE <= now).map(|(name, _)| name);
+        let before = self.given_up.len();
+        self.given_up.extend(given_up);
+        if self.given_up.len() > before {
             self.touch();
         }
     }
@@ -164,6 +179,7 @@ impl Watcher {
         if mask.contains(EventMask::Q_OVERFLOW) {
             // Whatever was lost: look at everything again.
             self.writing.clear();
+            self.given_up.clear();
             self.stale = true;
             self.touch();
         } else if self.inside.as_ref() == Some(wd) {
@@ -185,11 +201,17 @@ impl Watcher {
             self.touch();
         } else if !is_manifest(&name) {
         } else if mask.contains(EventMask::MODIFY) || (mask.contains(EventMask::CREATE) && self.is_empty(&name)) {
+            self.given_up.remove(&name);
             self.writing.insert(name, Instant::now());
-        } else if !(mask.contains(EventMask::ATTRIB) && self.writing.contains_key(&name)) {
+        } else if !(mask.contains(EventMask::ATTRIB) && self.is_open(&name)) {
             self.writing.remove(&name);
+            self.given_up.remove(&name);
             self.touch();
         }
+    }
+
+    fn is_open(&self, name: &OsStr) -> bool {
+        self.writing.contains_key(name) || self.given_up.contains(name)
     }
 
     /// Whether `name` was only just created by a writer that has yet to write. A link comes with its contents.
@@ -211,6 +233,7 @@ impl Watcher {
             if !self.stale {
                 break;
             }
+            self.watched = Identity::of(&self.dir).ok();
             let inside = self.add(&self.dir.clone(), INSIDE)?;
             let (above, next) = self.add_above()?;
             // What was missing may have been created before the directory above it was watched.
@@ -218,6 +241,7 @@ impl Watcher {
             let above = above.and_then(|wd| Some((wd, next.file_name()?.to_owned())));
             if inside != self.inside {
                 self.writing.clear();
+                self.given_up.clear();
             }
             let old = [self.inside.take(), self.above.take().map(|(wd, _)| wd)];
             for wd in old.into_iter().flatten() {

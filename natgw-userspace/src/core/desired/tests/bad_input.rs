@@ -295,3 +295,55 @@ fn a_gateway_that_nothing_names_is_probably_misspelt() {
         ]
     );
 }
+
+#[test]
+fn more_eips_than_the_map_holds_are_refused_one_by_one_and_the_oldest_stay() {
+    let eips = (0..16_386_u32).map(|n| {
+        let addr = std::net::Ipv4Addr::from_bits(0x6440_0001 + n);
+        eip(&format!("e{n:05}"), &addr.to_string())
+    });
+    let (state, said) = build(eips.chain([fip("f", "e16385", "10.0.1.3")]));
+    assert_eq!(state.eips.len(), 16_384);
+    assert!(state.eips.contains_key(&[100, 64, 64, 0]) && !state.eips.contains_key(&[100, 64, 64, 1]));
+    assert_eq!(
+        said,
+        [
+            "error EipLimit IptablesEIP/e16384: spec.natGwDp: the gateway already has 16384 EIPs, which is all it can \
+             hold (move it to another gateway)",
+            "error EipLimit IptablesEIP/e16385: spec.natGwDp: the gateway already has 16384 EIPs, which is all it can \
+             hold (move it to another gateway)",
+            "error EipNotProgrammed IptablesFIPRule/f: spec.eip: IptablesEIP `e16385` has an error of its own (repair \
+             IptablesEIP `e16385`)",
+        ]
+    );
+}
+
+#[test]
+fn an_eip_that_is_reserved_for_something_else_is_a_warning() {
+    let subnet = SubnetSpec { cidr_block: Some("203.0.113.0/24".to_owned()), ..Default::default() };
+    let spec = VpcNatGatewaySpec {
+        lan_ip: Some("10.0.1.1".to_owned()),
+        external_subnets: vec!["external".to_owned()],
+        ..Default::default()
+    };
+    let (state, said) = build([
+        Object::new("external", subnet),
+        Object::new("gw1", spec),
+        eip("a", "203.0.113.0"),
+        eip("b", "203.0.113.255"),
+        eip("c", "10.0.1.1"),
+        eip("d", "203.0.113.1"),
+    ]);
+    assert_eq!(state.eips.len(), 4);
+    let line = |name: &str, what: &str| {
+        format!("warning ReservedAddress IptablesEIP/{name}: spec.v4ip: {what} (give the EIP a free address)")
+    };
+    assert_eq!(
+        said,
+        [
+            line("a", "`203.0.113.0` is the network address of 203.0.113.0/24"),
+            line("b", "`203.0.113.255` is the broadcast address of 203.0.113.0/24"),
+            line("c", "`10.0.1.1` is the gateway's own address in the VPC (spec.lanIp)"),
+        ]
+    );
+}

@@ -209,3 +209,72 @@ async fn a_directory_behind_a_link_is_followed_to_the_links_new_target() {
     write(&root.path().join("v2"), "b.yaml", &eip("more", "203.0.113.11"));
     assert_eq!(names(&next(&mut source).await), ["more", "v2"]);
 }
+
+#[tokio::test]
+async fn a_directory_replaced_by_an_empty_one_removes_nothing_until_it_holds_an_object() {
+    let root = directory();
+    let dir = root.path().join("manifests");
+    fs::create_dir(&dir).expect("a directory");
+    write(&dir, "a.yaml", &file(&[eip("a", "203.0.113.10"), eip("b", "203.0.113.11")]));
+    let mut source = source(&dir);
+    // As an unmounted volume: another directory from one moment to the next.
+    fs::create_dir(root.path().join("empty")).expect("a directory");
+    fs::rename(&dir, root.path().join("aside")).expect("renamable");
+    fs::rename(root.path().join("empty"), &dir).expect("renamable");
+    let snapshot = source.load();
+    assert_eq!(names(&snapshot), ["a", "b"]);
+    assert!(snapshot.incomplete().is_some());
+    assert!(said(&snapshot, root.path())[0].contains("replaced by one without any object"), "{snapshot:?}");
+    // Gone and made anew, without a reading in between, or with one.
+    fs::remove_dir_all(&dir).expect("removable");
+    assert_eq!(names(&source.load()), ["a", "b"]);
+    fs::create_dir(&dir).expect("a directory");
+    assert_eq!(names(&source.load()), ["a", "b"]);
+    write(&dir, "broken.yaml", "a: [");
+    assert_eq!(names(&source.load()), ["a", "b"]);
+    write(&dir, "a.yaml", &eip("b", "203.0.113.11"));
+    fs::remove_file(dir.join("broken.yaml")).expect("removable");
+    let snapshot = source.load();
+    assert_eq!(names(&snapshot), ["b"]);
+    assert_eq!(snapshot.diagnostics, []);
+    // The same directory: now its emptiness means something.
+    fs::remove_file(dir.join("a.yaml")).expect("removable");
+    assert_eq!(names(&source.load()), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_link_further_up_that_leads_elsewhere_is_noticed_by_the_next_reading() {
+    let root = directory();
+    for version in ["v1", "v2"] {
+        fs::create_dir_all(root.path().join(version).join("manifests")).expect("a directory");
+        write(&root.path().join(version).join("manifests"), "a.yaml", &eip(version, "203.0.113.10"));
+    }
+    let current = root.path().join("current");
+    symlink("v1", &current).expect("a link");
+    let mut source = source(&current.join("manifests"));
+    assert_eq!(names(&source.load()), ["v1"]);
+    symlink("v2", root.path().join("next")).expect("a link");
+    fs::rename(root.path().join("next"), &current).expect("renamable");
+    assert_eq!(names(&source.load()), ["v2"]);
+    assert!(is_quiet(&mut source).await);
+    write(&root.path().join("v2/manifests"), "b.yaml", &eip("more", "203.0.113.11"));
+    assert_eq!(names(&next(&mut source).await), ["more", "v2"]);
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_closes_is_read_after_a_while_and_removes_nothing() {
+    let dir = directory();
+    write(dir.path(), "a.yaml", &file(&[eip("a", "203.0.113.10"), eip("b", "203.0.113.11")]));
+    let mut source = source(dir.path());
+    let mut writer = File::create(dir.path().join("a.yaml")).expect("writable");
+    writer.write_all(file(&[eip("a", "203.0.113.12"), eip("c", "203.0.113.13")]).as_bytes()).expect("writable");
+    source.watcher.drain().expect("a working watch");
+    source.watcher.give_up_writers(Instant::now() + Duration::from_secs(31));
+    let snapshot = next(&mut source).await;
+    assert_eq!(names(&snapshot), ["a", "b", "c"]);
+    assert!(said(&snapshot, dir.path())[0].contains("nothing of it is removed"), "{snapshot:?}");
+    drop(writer);
+    let snapshot = next(&mut source).await;
+    assert_eq!(names(&snapshot), ["a", "c"]);
+    assert_eq!(snapshot.diagnostics, []);
+}

@@ -280,3 +280,20 @@ fn a_directory_that_is_gone_keeps_everything_and_is_named() {
     let snapshot = manifests.load();
     assert_eq!((names(&snapshot), said(&snapshot, dir.path())), (vec!["a"], vec![missing.to_owned()]));
 }
+
+#[test]
+fn a_name_that_no_object_can_have_is_refused_and_removes_nothing() {
+    let dir = directory();
+    let mut source = ManifestDir::new(dir.path());
+    write(dir.path(), "a.yaml", &eip("web", "203.0.113.10"));
+    source.load();
+    write(dir.path(), "a.yaml", &eip("\"a\\e[2J\\nb\\u202e\"", "203.0.113.11"));
+    let snapshot = source.load();
+    assert_eq!(names(&snapshot), ["web"]);
+    assert_eq!(
+        said(&snapshot, dir.path()),
+        ["error InvalidObject a.yaml:4:9: metadata.name: `a\\u{1b}[2J\\nb\\u{202e}` cannot be the name of this \
+          IptablesEIP: only lower-case letters, digits, `-` and `.` are allowed (use lower-case letters, digits, `-` \
+          and `.`, as the API server demands)"]
+    );
+}
