@@ -10,8 +10,8 @@ use std::{
 use super::{assets, keeper, place::Place};
 use crate::clock;
 
-/// How long a server may take to get ready, on a busy machine with two cores.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a server may take to get ready. Seconds on a free machine; forty were seen on a very busy one.
+const PATIENCE: Duration = Duration::from_mins(3);
 /// How often it is asked.
 const LOOK: Duration = Duration::from_millis(25);
 /// How much of a log is shown.

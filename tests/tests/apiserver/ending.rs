@@ -1,7 +1,7 @@
 //! A test process that is killed takes its servers with it.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
@@ -23,13 +23,17 @@ fn servers_end_with_a_test_process_that_is_killed() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.split_once(READY).map(|(_, address)| address.to_owned()));
-    let address: SocketAddr = address.expect("the cluster starts").parse().unwrap();
+    let places = lines.find_map(|line| line.split_once(READY).map(|(_, places)| places.to_owned()));
+    let places = places.expect("the cluster starts");
+    let (address, dir) = places.split_once(" in ").unwrap();
+    let address: SocketAddr = address.parse().unwrap();
     TcpStream::connect(address).expect("it runs");
     child.kill().unwrap();
     child.wait().unwrap();
     // Their end is the kernel's work and has no event for others.
     clock::eventually("the API server is gone", Duration::from_secs(10), || TcpStream::connect(address).is_err());
+    // The next run would do it. etcd may be dying still, with files in the making.
+    clock::eventually("its files are gone", Duration::from_secs(10), || fs::remove_dir_all(dir).is_ok());
 }
 
 /// The process to kill.
@@ -40,7 +44,7 @@ fn starts_a_cluster_and_waits() {
         return;
     }
     let cluster = Cluster::start();
-    println!("{READY}{}", cluster.apiserver_address());
+    println!("{READY}{} in {}", cluster.apiserver_address(), cluster.dir().display());
     // Until it is killed, or the test that would do it has ended.
     let _ = std::io::stdin().lines().next();
 }
