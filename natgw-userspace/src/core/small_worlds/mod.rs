@@ -7,6 +7,7 @@
 
 mod exchanges;
 mod gateway;
+mod goals;
 mod judge;
 mod memo;
 mod packets;
