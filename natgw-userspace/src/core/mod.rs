@@ -14,6 +14,6 @@ pub mod plan;
 pub mod verdict;
 
 #[cfg(test)]
-mod small_worlds;
+pub(crate) mod small_worlds;
 #[cfg(test)]
 pub(crate) mod testing;
