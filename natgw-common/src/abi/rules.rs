@@ -25,7 +25,8 @@ pub struct EipEntry {
 #[repr(u32)]
 pub enum FipFlags {
     /// A flow of this mapping needs a session: its EIP also hands out SNAT ports (which must never shadow a flow of
-    /// the pod), or, on `FIP_IN`, the pod's outbound address is another, older EIP and replies would take that one.
+    /// the pod), or, on `FIP_IN`, the pod's outbound address is another, older EIP and replies would take that one, or
+    /// the other half of the mapping is being written or removed.
     Stateful = 1 << 0,
 }
 

@@ -15,6 +15,6 @@ pub mod printable;
 pub mod verdict;
 
 #[cfg(test)]
-mod small_worlds;
+pub(crate) mod small_worlds;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -3,11 +3,18 @@
 //! Make before break: everything new or changed is written first, and a changed entry is overwritten in place, so no
 //! entry that exists before and after is ever absent in between. Then rules that are gone are removed, then their
 //! EIPs, so that at no point a rule names an EIP that the programs do not know.
+//!
+//! Each state in between is one that may last, because the daemon may be killed after any write. A packet fares in it
+//! as before or as after, and answers come back; `small_worlds` tries all of this, and says where two maps cannot
+//! change together.
+
+mod floating;
 
 use std::collections::BTreeMap;
 
 use natgw_common::abi::{DnatKey, DnatTarget, EipEntry, Fip, SnatKey, SnatPool};
 
+use self::floating::floating;
 use super::desired::DesiredState;
 
 /// What the rule maps hold now.
@@ -123,11 +130,12 @@ impl From<&DesiredState> for Actual {
 pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
     let mut ops = Vec::new();
     ops.extend(changed(&desired.eips, &actual.eips).map(|(k, v)| MapOp::PutEip(k, v)));
+    let floating = floating(desired, actual);
+    ops.extend(floating.marks);
     // The outbound half of a floating IP comes first: a reply of the pod that finds no FIP_OUT entry could become an
     // SNAT session, which would outlive the moment. And it precedes SNAT, whose ports must not be handed out on an EIP
     // before its floating IP is marked stateful.
-    ops.extend(changed(&desired.fip_out, &actual.fip_out).map(|(k, v)| MapOp::PutFipOut(k, v)));
-    ops.extend(changed(&desired.fip_in, &actual.fip_in).map(|(k, v)| MapOp::PutFipIn(k, v)));
+    ops.extend(floating.moves);
     ops.extend(changed(&desired.dnat, &actual.dnat).map(|(k, v)| MapOp::PutDnat(k, v)));
     // Keys are in the order of their prefix length. A host finds the longest prefix: what a wider network says must not
     // reach it before its own, newer one is there, and not again while its own, older one goes.
@@ -136,6 +144,7 @@ pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
     ops.extend(gone(&desired.dnat, &actual.dnat).map(MapOp::DelDnat));
     ops.extend(gone(&desired.fip_in, &actual.fip_in).map(MapOp::DelFipIn));
     ops.extend(gone(&desired.fip_out, &actual.fip_out).map(MapOp::DelFipOut));
+    ops.extend(floating.clears);
     ops.extend(gone(&desired.eips, &actual.eips).map(MapOp::DelEip));
 
     let mut end = Vec::new();

@@ -93,6 +93,10 @@ mod tests {
     use natgw_common::abi::{EipEntry, Fip};
 
     use super::*;
+    use crate::{
+        core::small_worlds::{sessions, worlds},
+        datapath::sessions::ends_with,
+    };
 
     const EIP: [u8; 4] = [203, 0, 113, 10];
     const POD: [u8; 4] = [10, 0, 0, 5];
@@ -173,6 +177,21 @@ mod tests {
         let target = DnatTarget::new(POD, [31, 144]);
         assert_eq!(orphans(&moved, Origin::Dnat), [EndSessions::Dnat { key: DnatKey::new(EIP, [0, 80], 6), target }]);
         assert!(orphans(&moved, Origin::Snat).is_empty(), "SNAT sessions outlive their rule");
+    }
+
+    /// Killed anywhere, a daemon that starts again ends the sessions whose rule was gone by then, and its plan the rest.
+    #[test]
+    fn in_small_worlds_the_orphans_are_the_sessions_whose_rule_is_gone() {
+        let worlds = worlds();
+        for opened in worlds.iter().flat_map(sessions) {
+            for world in &worlds {
+                let mut orphans = Orphans::default();
+                orphans.look_at(&world.maps, &opened.key, &opened.session);
+                let ended = orphans.0.values().any(|gone| ends_with(gone, &opened.key, &opened.session));
+                let right = opened.must_end(&world.maps).is_none_or(|must| must == ended);
+                assert!(right, "ended is {ended}: {opened:#?}\n{:#?}", world.maps);
+            }
+        }
     }
 
     #[test]

@@ -83,6 +83,25 @@ fn on_a_shared_eip_the_pod_and_the_snat_clients_never_get_one_port_towards_one_p
 }
 
 #[test]
+fn on_a_shared_eip_the_pod_keeps_a_port_that_a_shadowed_mapping_names() {
+    let mut gateway = Gateway::new();
+    gateway.0.rules.fip("203.0.113.9", "10.0.0.9");
+    gateway.0.rules.fip("203.0.113.11", "10.0.0.11");
+    gateway.0.rules.dnat(6, "203.0.113.9:80 > 10.0.0.8:8080");
+    let served = tcp("10.0.0.9:80 > 8.8.8.8:5000", ACK);
+    gateway.table(&[(Vpc, served.clone(), "external fip_out 203.0.113.9:80 > 8.8.8.8:5000")]);
+    assert_eq!(gateway.sessions(), 0);
+    // The connection goes on when its EIP begins to hand out ports, and now needs a session.
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);
+    gateway.table(&[
+        (Vpc, served, "external fip_out 203.0.113.9:80 > 8.8.8.8:5000"),
+        (Vpc, tcp("10.0.0.9:80 > 203.0.113.11:5000", SYN), "internal hairpin_out 203.0.113.9:80 > 10.0.0.11:5000"),
+    ]);
+    let other = gateway.vpc(&tcp("10.0.0.5:80 > 8.8.4.4:5000", SYN));
+    assert_ne!(other.source_port(), 80, "the mapping's port is not for SNAT");
+}
+
+#[test]
 fn on_a_shared_eip_what_cannot_begin_a_session_still_belongs_to_the_pod() {
     let mut gateway = fip();
     gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.9"]);

@@ -105,7 +105,7 @@ fn every_step_between_any_two_small_worlds_is_make_before_break() {
 }
 
 #[test]
-fn each_entry_is_written_at_most_once_and_not_at_all_when_it_is_right() {
+fn no_write_is_idle() {
     for from in &worlds() {
         for to in &worlds() {
             let actual = Actual::from(from);
@@ -156,6 +156,46 @@ fn the_order_is_eips_rules_then_removed_rules_then_removed_eips() {
             "DelEip"
         ]
     );
+}
+
+/// `in` or `out`, address and target by their last bytes, `*` for one that needs sessions; deletions have no target.
+fn floating_ips(to: &DesiredState, from: &DesiredState) -> Vec<String> {
+    let half = |name, key: [u8; 4], fip: Fip| {
+        let mark = if fip.has(natgw_common::abi::FipFlags::Stateful) { "*" } else { "" };
+        Some(format!("{name} {}>{}{mark}", key[3], fip.addr[3]))
+    };
+    let written = |op| match op {
+        MapOp::PutFipIn(key, fip) => half("in", key, fip),
+        MapOp::PutFipOut(key, fip) => half("out", key, fip),
+        MapOp::DelFipIn(key) => Some(format!("in {}", key[3])),
+        MapOp::DelFipOut(key) => Some(format!("out {}", key[3])),
+        MapOp::PutSnat(..) => Some("snat".to_owned()),
+        MapOp::DelSnat(..) => Some("no snat".to_owned()),
+        MapOp::PutEip(..) | MapOp::DelEip(..) | MapOp::PutDnat(..) | MapOp::DelDnat(..) => None,
+    };
+    plan(to, &Actual::from(from)).ops.into_iter().filter_map(written).collect()
+}
+
+#[test]
+fn half_a_floating_ip_has_sessions() {
+    let both = |rules: &[Object]| {
+        world([eip("a", "203.0.113.10"), eip("b", "203.0.113.11")].into_iter().chain(rules.iter().cloned()))
+    };
+    let (none, here) = (both(&[]), both(&[fip("f", "a", "10.0.1.1")]));
+    assert_eq!(floating_ips(&here, &none), ["out 1>10*", "in 10>1", "out 1>10"]);
+    assert_eq!(floating_ips(&none, &here), ["out 1>10*", "in 10", "out 1"]);
+    let other_pod = both(&[fip("f", "a", "10.0.1.2")]);
+    assert_eq!(floating_ips(&other_pod, &here), ["out 1>10*", "out 2>10*", "in 10>2", "out 1", "out 2>10"]);
+    let other_eip = both(&[fip("f", "b", "10.0.1.1")]);
+    assert_eq!(floating_ips(&other_eip, &here), ["in 10>1*", "out 1>11*", "in 11>1", "in 10", "out 1>11"]);
+}
+
+#[test]
+fn a_floating_ip_has_sessions_before_its_eip_hands_out_ports_and_until_it_no_longer_does() {
+    let here = on_a([fip("f", "a", "10.0.1.1")]);
+    let shared = on_a([fip("f", "a", "10.0.1.1"), snat("s", "a", "10.0.1.0/24")]);
+    assert_eq!(floating_ips(&shared, &here), ["out 1>10*", "in 10>1*", "snat"]);
+    assert_eq!(floating_ips(&here, &shared), ["no snat", "out 1>10", "in 10>1"]);
 }
 
 #[test]

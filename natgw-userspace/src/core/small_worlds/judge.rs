@@ -16,8 +16,8 @@ use crate::core::plan::Actual;
 pub(super) enum Judgement {
     /// As before or as after, to the last bit.
     OldOrNew,
-    /// As before or as after but for the source port: the sender's own is a mapped port of the EIP, which is never
-    /// handed out, and the mapping comes earlier or goes later than the rule that hands out ports.
+    /// As before or as after but for the source port: the sender's own is a mapped port of the EIP, which SNAT
+    /// never hands out, and the mapping comes earlier or goes later than the SNAT rule.
     OtherPort,
     /// Left to the gateway's own stack: it was sent from inside to an EIP that only one of the two worlds has, at a
     /// moment when the EIP is there and its rules are not. Its address is on the interface all that time, so no order
@@ -27,8 +27,8 @@ pub(super) enum Judgement {
     /// entries of two maps, which cannot change together. It reaches a pod that the EIP leads to in one of the two
     /// worlds, from an address that stands for the client in one of them.
     Halves,
-    /// Dropped on its way between the same two ends: a packet that cannot begin a flow needs a session if either end
-    /// does.
+    /// Dropped on its way between the same two ends: one that cannot begin a flow (a FIN, an answer, a fragment) and
+    /// belongs to none, when either end needs sessions, as half a floating IP does.
     HalvesDropped,
     /// None of these.
     Wrong,
@@ -69,7 +69,7 @@ pub(super) fn judge(sent: &Sent, [from, to]: [&Actual; 2], [old, now, new]: [Act
 
 fn differ_in_a_reserved_port(sent: &Sent, now: Action, end: Action) -> bool {
     let without_port = |action| match action {
-        Action::Translate { to, count: count @ (Counter::SnatOut | Counter::FipOut), exit } => {
+        Action::Translate { to, count: count @ Counter::SnatOut, exit } => {
             Some(Action::Translate { to: Tuple { sport: MAPPED, ..to }, count, exit })
         }
         Action::Pass(_) | Action::Drop(_) | Action::Translate { .. } | Action::TranslateError { .. } => None,

@@ -1,34 +1,31 @@
-//! What becomes of each probe in each state, computed once per distinct reading of the rules.
+//! What comes of an experiment in each state, computed once per distinct reading of the rules.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
 };
 
-use natgw_common::nat::Action;
-
 use super::{
     gateway::Gateway,
-    packets::Sent,
     table::Table,
     universe::{Cells, Code},
 };
 use crate::core::plan::Actual;
 
-/// The fate of one probe in one state, and the rule entries it depends on.
+/// What came of one experiment in one state, and the rule entries it depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fate {
-    pub(super) action: Action,
+pub(super) struct Fate<T> {
+    pub(super) outcome: T,
     pub(super) read: Cells,
 }
 
-/// The fates of one probe so far.
-#[derive(Debug, Default)]
-struct Known {
+/// What has come of one experiment so far.
+#[derive(Debug)]
+struct Known<T> {
     /// Each set of cells that a run has read.
     sets: Vec<Cells>,
     /// By [`key`].
-    fates: HashMap<u64, Action, BuildHasherDefault<Spread>>,
+    outcomes: HashMap<u64, T, BuildHasherDefault<Spread>>,
 }
 
 /// What was read, and what it said.
@@ -53,42 +50,45 @@ impl Hasher for Spread {
     }
 }
 
-/// All probes.
+/// All experiments: packets or sequences of them.
 #[derive(Debug)]
-pub(super) struct Memo {
-    pub(super) probes: Vec<Sent>,
-    known: Vec<Known>,
-    /// Runs of the translation.
+pub(super) struct Memo<E, T> {
+    pub(super) experiments: Vec<E>,
+    run: fn(&Gateway<'_>, &E) -> T,
+    known: Vec<Known<T>>,
+    /// How often one was run.
     pub(super) runs: usize,
 }
 
-impl Memo {
-    pub(super) fn new(probes: Vec<Sent>) -> Self {
-        Self { known: probes.iter().map(|_| Known::default()).collect(), probes, runs: 0 }
+impl<E, T: Copy> Memo<E, T> {
+    /// `run` carries out one experiment on a gateway without sessions.
+    pub(super) fn new(experiments: Vec<E>, run: fn(&Gateway<'_>, &E) -> T) -> Self {
+        let nothing = |_| Known { sets: Vec::new(), outcomes: HashMap::default() };
+        Self { known: experiments.iter().map(nothing).collect(), experiments, run, runs: 0 }
     }
 
-    /// What becomes of probe `which` as the first packet of a new flow.
-    pub(super) fn fate(&mut self, which: usize, maps: &Actual, code: Code) -> Fate {
+    /// What comes of experiment `which`.
+    pub(super) fn fate(&mut self, which: usize, maps: &Actual, code: Code) -> Fate<T> {
         let known = &mut self.known[which];
         for &read in &known.sets {
-            if let Some(&action) = known.fates.get(&key(read, code)) {
-                return Fate { action, read };
+            if let Some(&outcome) = known.outcomes.get(&key(read, code)) {
+                return Fate { outcome, read };
             }
         }
         self.runs += 1;
         let table = Table::default();
         let gateway = Gateway::new(maps, &table);
-        let action = gateway.send(&self.probes[which]);
+        let outcome = (self.run)(&gateway, &self.experiments[which]);
         let read = gateway.read();
         if !known.sets.contains(&read) {
             known.sets.push(read);
         }
-        known.fates.insert(key(read, code), action);
-        Fate { action, read }
+        known.outcomes.insert(key(read, code), outcome);
+        Fate { outcome, read }
     }
 
-    /// What becomes of each probe.
-    pub(super) fn fates(&mut self, maps: &Actual, code: Code) -> Vec<Fate> {
-        (0..self.probes.len()).map(|which| self.fate(which, maps, code)).collect()
+    /// What comes of each.
+    pub(super) fn fates(&mut self, maps: &Actual, code: Code) -> Vec<Fate<T>> {
+        (0..self.experiments.len()).map(|which| self.fate(which, maps, code)).collect()
     }
 }

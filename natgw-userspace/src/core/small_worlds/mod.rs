@@ -5,8 +5,10 @@
 //! `worlds` makes the worlds, `gateway` runs `natgw_common::nat` over the model's maps, `probes` are the packets, `memo`
 //! remembers their fates; the other modules hold the tests.
 
+mod ends;
 mod exchanges;
 mod gateway;
+mod goals;
 mod judge;
 mod memo;
 mod packets;
@@ -15,3 +17,5 @@ mod steps;
 mod table;
 mod universe;
 mod worlds;
+
+pub(crate) use self::{ends::sessions, worlds::worlds};

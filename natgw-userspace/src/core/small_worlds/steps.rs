@@ -1,13 +1,14 @@
 //! Between any two worlds, each write leaves each packet translated as before all of them or as after.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    thread,
-};
+use std::collections::{BTreeMap, HashSet};
+
+use natgw_common::nat::Action;
 
 use super::{
+    goals::Goals,
     judge::{Judgement, judge},
     memo::{Fate, Memo},
+    packets::Sent,
     probes::probes,
     universe::Code,
     worlds::{World, worlds},
@@ -43,15 +44,15 @@ impl Tally {
 /// Some of the goals, from everywhere.
 struct Walk<'a> {
     worlds: &'a [World],
-    memo: Memo,
+    memo: Memo<Sent, Action>,
     /// What becomes of each probe in each world.
-    fates: Vec<Vec<Fate>>,
+    fates: Vec<Vec<Fate<Action>>>,
     tally: Tally,
 }
 
 impl<'a> Walk<'a> {
     fn new(worlds: &'a [World]) -> Self {
-        let mut memo = Memo::new(probes());
+        let mut memo = Memo::new(probes(), |gateway, sent| gateway.send(sent));
         let fates = worlds.iter().map(|world| memo.fates(&world.maps, world.code)).collect();
         Self { worlds, memo, fates, tally: Tally::default() }
     }
@@ -94,14 +95,14 @@ impl<'a> Walk<'a> {
         assert!(plan(&to.desired, &maps).is_empty());
     }
 
-    fn check(&mut self, which: usize, op: &MapOp, [start, goal]: [usize; 2], now: Fate) {
+    fn check(&mut self, which: usize, op: &MapOp, [start, goal]: [usize; 2], now: Fate<Action>) {
         let ends = [&self.worlds[start].maps, &self.worlds[goal].maps];
-        let actions = [self.fates[start][which].action, now.action, self.fates[goal][which].action];
-        let judgement = judge(&self.memo.probes[which], ends, actions);
+        let actions = [self.fates[start][which].outcome, now.outcome, self.fates[goal][which].outcome];
+        let judgement = judge(&self.memo.experiments[which], ends, actions);
         self.tally.checks += 1;
         *self.tally.judgements.entry(judgement).or_default() += 1;
         if judgement == Judgement::Wrong {
-            let packet = self.memo.probes[which].packet;
+            let packet = self.memo.experiments[which].packet;
             let name = format!("{op:?}").split('(').next().unwrap_or_default().to_owned();
             let sort = format!("{name}: {:?} from {:?} to {:?}", packet.transport, packet.ip.src, packet.ip.dst);
             let example = || format!("{op:?}: {actions:#?}\n{ends:#?}");
@@ -129,21 +130,12 @@ fn keeps_what_stays(op: &MapOp, from: &Actual, to: &Actual) -> bool {
 #[test]
 fn every_packet_in_every_state_between_two_worlds_goes_the_old_or_the_new_way() {
     let worlds = worlds();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let tally = thread::scope(|scope| {
-        let walks: Vec<_> = (0..threads)
-            .map(|first| {
-                let worlds = &worlds;
-                scope.spawn(move || {
-                    let mut walk = Walk::new(worlds);
-                    (first..worlds.len()).step_by(threads).for_each(|goal| walk.to(goal));
-                    walk.tally.runs = walk.memo.runs;
-                    walk.tally
-                })
-            })
-            .collect();
-        walks.into_iter().map(|walk| walk.join().expect("a walk")).fold(Tally::default(), Tally::add)
-    });
+    let walk = |goals: Goals| {
+        let mut walk = Walk::new(&worlds);
+        goals.of(&worlds).for_each(|goal| walk.to(goal));
+        Tally { runs: walk.memo.runs, ..walk.tally }
+    };
+    let tally = Goals::shared(walk).into_iter().fold(Tally::default(), Tally::add);
     println!(
         "{} worlds, {} pairs, {} states in between, {} checks ({} runs of the translation): {:?}",
         worlds.len(),

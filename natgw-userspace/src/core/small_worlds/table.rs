@@ -41,6 +41,12 @@ fn add<T>(slots: &[OnceCell<T>; SLOTS], new: T) {
 }
 
 impl Table {
+    /// Every session there is.
+    pub(super) fn dump(&self) -> Vec<(SessionKey, Session)> {
+        let slots = self.sessions.iter().filter_map(OnceCell::get).filter(|slot| slot.there.get());
+        slots.map(|slot| (slot.key, slot.session.get())).collect()
+    }
+
     pub(super) fn session(&self, key: &SessionKey) -> Option<&Slot> {
         self.sessions.iter().map_while(OnceCell::get).find(|slot| slot.there.get() && slot.key == *key)
     }
