@@ -29,8 +29,9 @@ layout! {
         tcp_established_ns @ 0, tcp_opening_ns @ 8, tcp_closing_ns @ 16, tcp_transitory_ns @ 24, udp_ns @ 32,
         icmp_ns @ 40, other_ns @ 48,
     }
-    Config: size 80 align 8 {
+    Config: size 88 align 8 {
         flags @ 0, int_ifindex @ 4, ext_ifindex @ 8, port_min @ 12, port_max @ 14, port_secret @ 16, timeouts @ 24,
+        hold_until_ns @ 80,
     }
     EipEntry: size 4 align 4 { flags @ 0 }
     Fip: size 8 align 4 { addr @ 0, flags @ 4 }

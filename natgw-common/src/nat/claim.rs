@@ -149,6 +149,9 @@ pub enum Ports {
 /// Why the flow is refused.
 #[inline(always)]
 pub fn open<E: Env>(env: &E, wanted: &mut Wanted, ports: Ports) -> Result<(), DropReason> {
+    if wanted.session.created_ns < env.config().hold_until_ns {
+        return Err(DropReason::Migrating);
+    }
     match ports {
         Ports::Exact => open_exact(env, wanted),
         Ports::Any => open_any(env, wanted),

@@ -431,6 +431,7 @@ fn new_config() -> Result<Config, MapsError> {
         port_max: 65535,
         port_secret: raw::random_u64().map_err(MapsError::Random)?,
         timeouts: Timeouts::DEFAULT,
+        hold_until_ns: 0,
     })
 }
 
