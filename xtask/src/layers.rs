@@ -9,6 +9,8 @@ pub(crate) struct Layer {
     pub(crate) required: bool,
     /// Needs the kernel: namespaces, `BPF_PROG_TEST_RUN`, pins.
     pub(crate) root: bool,
+    /// Upgrades to `natgw-abi-next`.
+    pub(crate) abi_next: bool,
     /// Tests that run at a time when the user does not say; `None`: as many as there are processors.
     pub(crate) threads: Option<u32>,
     /// Arguments of `cargo test`, one invocation each.
@@ -18,11 +20,15 @@ pub(crate) struct Layer {
 /// One `--test` target of natgw-tests.
 macro_rules! integration {
     ($name:literal, $threads:expr, $what:literal) => {
+        integration!($name, $threads, $what, false)
+    };
+    ($name:literal, $threads:expr, $what:literal, $abi_next:literal) => {
         Layer {
             name: $name,
             what: $what,
             required: true,
             root: true,
+            abi_next: $abi_next,
             threads: $threads,
             invocations: &[&["--package", "natgw-tests", "--test", $name]],
         }
@@ -36,6 +42,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         what: "unit and property tests of every crate",
         required: true,
         root: false,
+        abi_next: false,
         threads: None,
         invocations: &[
             &["--package", "natgw-common", "--package", "natgw-userspace", "--package", "xtask"],
@@ -43,11 +50,11 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
     },
     integration!("prog_run", None, "packets through BPF_PROG_TEST_RUN: verdict, bytes, counters"),
-    integration!("datapath", None, "loading, pinning, adopting and sweeping in the kernel"),
+    integration!("datapath", None, "loading, pinning, adopting, migrating and sweeping in the kernel", true),
     integration!("daemon", None, "`natgw run` and the other commands: input, errors, exit codes"),
     integration!("netns", None, "real traffic between namespaces"),
     // Counts lost packets under load: a neighbour on the processor would show as loss.
-    integration!("restart", Some(1), "kills and upgrades with traffic in flight"),
+    integration!("restart", Some(1), "kills and upgrades with traffic in flight", true),
 ];
 
 /// The layers with these names in their own order, all for no names.

@@ -63,6 +63,8 @@ impl Wanted {
             | Transport::Other => 0,
         };
         let session = Session {
+            #[cfg(feature = "abi-next")]
+            made_by: crate::abi::ABI_VERSION as u64,
             last_seen_ns: now,
             created_ns: now,
             state,
