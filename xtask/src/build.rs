@@ -35,6 +35,8 @@ pub(crate) fn abi_next(workspace: &Workspace) -> Result<()> {
     let toolchain = setup::ensure(workspace, setup::Consent::default())?;
     build_ebpf::build(workspace, &toolchain, &build_ebpf::Args::with(Abi::Next))?;
     let mut command = cargo::same(workspace.root());
-    command.args(["build", "--locked", "--package", "natgw-userspace", "--bin", "natgw-abi-next"]);
-    cargo::run(command.args(Abi::Next.features())).context("cannot build user space with the next map ABI")
+    // Together with natgw-tests, whose features of the dependencies are then the same: those are not compiled again.
+    command.args(["build", "--locked", "--package", "natgw-userspace", "--package", "natgw-tests"]);
+    command.args(["--bin", "natgw-abi-next", "--features", "natgw-userspace/abi-next"]);
+    cargo::run(&mut command).context("cannot build user space with the next map ABI")
 }

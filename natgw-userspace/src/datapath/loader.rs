@@ -292,8 +292,12 @@ impl Datapath {
     ) -> Result<(Self, LoadReport), LoadError> {
         let from = chain.version();
         let known = abi_check::layouts(paths.gateway(), found, &chain.expected(found), true)?;
-        if let Remains::Maps(older) = Remains::find(paths)? {
-            return Err(AbiError::Unfinished { gateway: paths.gateway().to_owned(), from: older, to: from }.into());
+        match Remains::find(paths)? {
+            Remains::Maps(older) => {
+                return Err(AbiError::Unfinished { gateway: paths.gateway().to_owned(), from: older, to: from }.into());
+            }
+            Remains::Rubbish => places::remove_old(paths, map::ABI)?,
+            Remains::None => {}
         }
         // Whatever the operator asks for now: the sessions that are there must find room.
         let capacity = found.iter().find(|found| found.name == map::SESSIONS).map(|found| found.max_entries);
@@ -306,7 +310,7 @@ impl Datapath {
             gathered.inspect_err(|_| migration.give_up()).map_err(failed)?;
             Ok((loaded, migration))
         });
-        let ((mut ebpf, programs, maps), migration) = match prepared {
+        let ((ebpf, programs, maps), migration) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 if let Err(error) = places::settle(paths) {
@@ -315,9 +319,9 @@ impl Datapath {
                 return Err(error);
             }
         };
-        pin_sweep(&mut ebpf, paths)?;
         let mut datapath = Self { ebpf, paths: paths.clone(), maps };
         let migrated = migration.finish(&mut datapath).map_err(LoadError::migration(paths, from, Committed::Yes))?;
+        pin_sweep(&mut datapath.ebpf, paths)?;
         let mut warnings = known.warnings;
         if capacity.is_some_and(|capacity| capacity != opts.max_sessions) {
             warnings.push(format!(
