@@ -64,7 +64,7 @@ impl Wanted {
         };
         let session = Session {
             #[cfg(feature = "abi-next")]
-            made_by: crate::abi::ABI_VERSION as u64,
+            made_by: u64::from(crate::abi::ABI_VERSION),
             last_seen_ns: now,
             created_ns: now,
             state,

@@ -157,7 +157,7 @@ pub enum LoadError {
         /// Which maps count now.
         committed: Committed,
         /// Why not.
-        source: MigrationError,
+        source: Box<MigrationError>,
     },
     /// The sweep program could not be pinned.
     #[error("cannot pin program `{}` at {}: {source}", program::SWEEP, path.display())]
@@ -181,7 +181,7 @@ pub enum Committed {
 impl LoadError {
     fn migration(paths: &GatewayPaths, from: u32, committed: Committed) -> impl Fn(MigrationError) -> Self {
         let gateway = paths.gateway().to_owned();
-        move |source| Self::Migration { gateway: gateway.clone(), from, committed, source }
+        move |source| Self::Migration { gateway: gateway.clone(), from, committed, source: Box::new(source) }
     }
 }
 
@@ -306,7 +306,7 @@ impl Datapath {
         let prepared = Self::load_checked(&next, capacity.unwrap_or(opts.max_sessions), object).and_then(|loaded| {
             let failed = LoadError::migration(paths, from, Committed::No);
             let mut migration = Migration::begin(paths, chain).map_err(&failed)?;
-            let gathered = migration.gather().and_then(|()| migration.commit(paths));
+            let gathered = migration.gather().and_then(|()| Migration::commit(paths));
             gathered.inspect_err(|_| migration.give_up()).map_err(failed)?;
             Ok((loaded, migration))
         });

@@ -28,11 +28,9 @@ const EIP: [u8; 4] = [203, 0, 113, 1];
 const POD: [u8; 4] = [10, 0, 0, 5];
 
 /// Every step at which the new version can be made to die, and whether the new maps count from there on.
-const STEPS: [(&str, bool); 14] = [
+const STEPS: [(&str, bool); 12] = [
     ("staged", false),
-    ("rules", false),
     ("held", false),
-    ("carrying", false),
     ("carried", false),
     ("ready", false),
     ("committing", true),
@@ -239,8 +237,8 @@ fn assert_moved(rig: &Rig, sessions: &BTreeMap<SessionKey, Session>, context: &s
 }
 
 fn key_bytes(key: &SessionKey) -> Vec<u8> {
-    let SessionKey { ext_addr, peer_addr, ext_port, peer_port, proto, role, _pad } = key;
-    [ext_addr.as_slice(), peer_addr, ext_port, peer_port, &[*proto, *role], _pad].concat()
+    let SessionKey { ext_addr, peer_addr, ext_port, peer_port, proto, role, .. } = key;
+    [ext_addr.as_slice(), peer_addr, ext_port, peer_port, &[*proto, *role, 0, 0]].concat()
 }
 
 fn session_bytes(session: &Session) -> Vec<u8> {

@@ -84,7 +84,6 @@ impl Migration {
         failpoint::at("staged");
         let (old, new) = (Maps(paths.clone()), Maps(paths.of(Generation::Next)));
         let rules = generation::copy_rules(&chain, &old, &new)?;
-        failpoint::at("rules");
         let mut migration = Self::new(chain, old, new)?;
         migration.report.rules = rules;
         Ok(migration)
@@ -127,7 +126,6 @@ impl Migration {
             let mut unbroken = true;
             let carried = carrier.carry(|| {
                 unbroken &= hold.renew()?;
-                failpoint::at("carrying");
                 Ok(())
             })?;
             report.sessions += carried.written;
@@ -142,7 +140,7 @@ impl Migration {
     }
 
     /// The new maps are the gateway's from here on.
-    pub(super) fn commit(&self, paths: &GatewayPaths) -> Result<(), MigrationError> {
+    pub(super) fn commit(paths: &GatewayPaths) -> Result<(), MigrationError> {
         failpoint::at("ready");
         places::commit(paths)?;
         failpoint::at("committed");
