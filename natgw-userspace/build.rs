@@ -6,7 +6,9 @@ use std::{env, fs, path::PathBuf};
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("..");
-    let object = env::var_os("NATGW_EBPF_OBJECT").map_or_else(|| root.join("target/bpf/natgw.o"), PathBuf::from);
+    let built = if env::var_os("CARGO_FEATURE_ABI_NEXT").is_some() { "natgw-abi-next.o" } else { "natgw.o" };
+    let built = root.join("target/bpf").join(built);
+    let object = env::var_os("NATGW_EBPF_OBJECT").map_or(built, PathBuf::from);
     let embedded = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("natgw.o");
     println!("cargo:rerun-if-env-changed=NATGW_EBPF_OBJECT");
     println!("cargo:rerun-if-changed={}", object.display());

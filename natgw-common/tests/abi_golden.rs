@@ -142,8 +142,10 @@ fn configuration() {
         port_max: 65535,
         port_secret: 0x0102_0304_0506_0708,
         timeouts,
+        hold_until_ns: 0x1112_1314_1516_1718,
     };
-    assert_eq!(bytes(&config), hex(&format!("03000000 02000000 03000000 0004 ffff 0807060504030201 {times}")));
+    let head = "03000000 02000000 03000000 0004 ffff 0807060504030201";
+    assert_eq!(bytes(&config), hex(&format!("{head} {times} 1817161514131211")));
 }
 
 #[test]
@@ -192,7 +194,7 @@ fn numbers_that_are_stored_or_are_an_index_never_change() {
     assert_eq!(
         names(DropReason::ALL.iter().map(|r| r.name()).collect()),
         "malformed_ipv4 truncated_l4 fragment unsupported_protocol no_session no_port table_full flow_conflict \
-         unmatched icmp_error_no_session icmp_error_malformed rewrite_failed hairpin_ttl"
+         unmatched icmp_error_no_session icmp_error_malformed rewrite_failed hairpin_ttl migrating"
     );
     assert_eq!(
         names(SessionStat::ALL.iter().map(|s| s.name()).collect()),

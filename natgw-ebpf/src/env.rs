@@ -274,6 +274,7 @@ impl Env for Kernel {
             reason if reason == DropReason::NoPort as u32 => Err(DropReason::NoPort),
             reason if reason == DropReason::TableFull as u32 => Err(DropReason::TableFull),
             reason if reason == DropReason::UnsupportedProtocol as u32 => Err(DropReason::UnsupportedProtocol),
+            reason if reason == DropReason::Migrating as u32 => Err(DropReason::Migrating),
             _ => Err(DropReason::FlowConflict),
         }
     }

@@ -14,14 +14,27 @@ use crate::{Daemon, Netns, Rules, Scratch, command, rules::GATEWAY};
 /// When there is none.
 #[must_use]
 pub fn natgw_binary() -> PathBuf {
-    if let Some(path) = env::var_os("NATGW_BIN") {
+    binary("natgw", "NATGW_BIN", "cargo xtask build")
+}
+
+/// Path of `natgw` with the map ABI that only the tests have: `NATGW_ABI_NEXT_BIN`, else beside this test.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn abi_next_binary() -> PathBuf {
+    binary("natgw-abi-next", "NATGW_ABI_NEXT_BIN", "cargo xtask test --layer restart")
+}
+
+fn binary(name: &str, variable: &str, command: &str) -> PathBuf {
+    if let Some(path) = env::var_os(variable) {
         return path.into();
     }
     let exe = env::current_exe().expect("a process knows its own path");
     // target/<profile>/deps/<test> or target/<profile>/natgw-demo
-    let found = exe.ancestors().skip(1).take(2).map(|dir| dir.join("natgw")).find(|path| path.is_file());
+    let found = exe.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
     found.unwrap_or_else(|| {
-        panic!("no `natgw` beside {}: run `cargo xtask build`, or set NATGW_BIN to the binary", exe.display())
+        panic!("no `{name}` beside {}: run `{command}`, or set {variable} to the binary", exe.display())
     })
 }
 

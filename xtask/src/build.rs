@@ -2,7 +2,10 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::{build_ebpf, cargo, setup, workspace::Workspace};
+use crate::{
+    build_ebpf, cargo, setup,
+    workspace::{Abi, Workspace},
+};
 
 /// Options of `cargo xtask build`.
 #[derive(Debug, Default, clap::Args)]
@@ -24,4 +27,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         command.arg("--release");
     }
     cargo::run(&mut command).context("cannot build user space")
+}
+
+/// Builds `target/debug/natgw-abi-next`: `natgw` with a map ABI that only the tests have. Beside the other one, so that
+/// neither is ever in the other's place.
+pub(crate) fn abi_next(workspace: &Workspace) -> Result<()> {
+    let toolchain = setup::ensure(workspace, setup::Consent::default())?;
+    build_ebpf::build(workspace, &toolchain, &build_ebpf::Args::with(Abi::Next))?;
+    let mut command = cargo::same(workspace.root());
+    // Together with natgw-tests, whose features of the dependencies are then the same: those are not compiled again.
+    command.args(["build", "--locked", "--package", "natgw-userspace", "--package", "natgw-tests"]);
+    command.args(["--bin", "natgw-abi-next", "--features", "natgw-userspace/abi-next"]);
+    cargo::run(&mut command).context("cannot build user space with the next map ABI")
 }

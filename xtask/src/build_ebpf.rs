@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{bpf_linker, cargo, object, setup, toolchain::Toolchain, workspace::Workspace};
+use crate::{
+    bpf_linker, cargo, object, setup,
+    toolchain::Toolchain,
+    workspace::{Abi, Workspace},
+};
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -23,12 +27,19 @@ pub(crate) struct Args {
     deny_warnings: bool,
     #[command(flatten)]
     setup: setup::Consent,
+    #[arg(skip)]
+    abi: Abi,
 }
 
 impl Args {
     /// Whole and without warnings.
     pub(crate) fn strict() -> Self {
         Self { deny_warnings: true, ..Self::default() }
+    }
+
+    /// With another map ABI.
+    pub(crate) fn with(abi: Abi) -> Self {
+        Self { abi, ..Self::default() }
     }
 }
 
@@ -47,10 +58,11 @@ pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -
     if !args.partial {
         object::verify(&parsed)?;
     }
-    let changed = publish(&bytes, &workspace.object())?;
+    let object = workspace.object(args.abi);
+    let changed = publish(&bytes, &object)?;
     eprintln!(
         "{}: {} bytes, {} programs, rustc {} (LLVM {}){}",
-        workspace.display(&workspace.object()),
+        workspace.display(&object),
         bytes.len(),
         parsed.functions.iter().filter(|name| object::PROGRAMS.contains(&name.as_str())).count(),
         toolchain.version,
@@ -62,6 +74,7 @@ pub(crate) fn build(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -
 
 fn compile(workspace: &Workspace, toolchain: &Toolchain, args: &Args) -> Result<()> {
     let mut command = cargo_command(workspace, toolchain, "build");
+    command.args(args.abi.features());
     if args.deny_warnings {
         // Not a flag of rustc: that would compile core anew.
         command.args(["-Z", "warnings", "--config", "build.warnings='deny'"]);

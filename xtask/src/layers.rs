@@ -11,6 +11,8 @@ pub(crate) struct Layer {
     pub(crate) root: bool,
     /// Needs etcd and kube-apiserver.
     pub(crate) apiserver: bool,
+    /// Upgrades to `natgw-abi-next`.
+    pub(crate) abi_next: bool,
     /// Tests that run at a time when the user does not say; `None`: as many as there are processors.
     pub(crate) threads: Option<u32>,
     /// Arguments of `cargo test`, one invocation each.
@@ -20,15 +22,16 @@ pub(crate) struct Layer {
 /// One `--test` target of natgw-tests.
 macro_rules! integration {
     ($name:literal, $threads:expr, $what:literal) => {
-        integration!($name, $threads, apiserver: false, $what)
+        integration!($name, $threads, apiserver: false, abi_next: false, $what)
     };
-    ($name:literal, $threads:expr, apiserver: $apiserver:literal, $what:literal) => {
+    ($name:literal, $threads:expr, apiserver: $apiserver:literal, abi_next: $abi_next:literal, $what:literal) => {
         Layer {
             name: $name,
             what: $what,
             required: true,
             root: true,
             apiserver: $apiserver,
+            abi_next: $abi_next,
             threads: $threads,
             invocations: &[&["--package", "natgw-tests", "--test", $name]],
         }
@@ -43,6 +46,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         required: true,
         root: false,
         apiserver: false,
+        abi_next: false,
         threads: None,
         invocations: &[
             &["--package", "natgw-common", "--package", "natgw-userspace", "--package", "xtask"],
@@ -50,14 +54,26 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
     },
     integration!("prog_run", None, "packets through BPF_PROG_TEST_RUN: verdict, bytes, counters"),
-    integration!("datapath", None, "loading, pinning, adopting and sweeping in the kernel"),
+    integration!("datapath", None, "loading, pinning, adopting, migrating and sweeping in the kernel", true),
     integration!("daemon", None, "`natgw run` and the other commands: input, errors, exit codes"),
     integration!("netns", None, "real traffic between namespaces"),
     // Counts lost packets under load: a neighbour on the processor would show as loss.
-    integration!("restart", Some(1), "kills and upgrades with traffic in flight"),
-    integration!("apiserver", None, apiserver: true, "a real API server and etcd: objects in, packets and conditions out"),
+    integration!("restart", Some(1), apiserver: false, abi_next: true, "kills and upgrades with traffic in flight"),
+    integration!(
+        "apiserver",
+        None,
+        apiserver: true,
+        abi_next: false,
+        "a real API server and etcd: objects in, packets and conditions out"
+    ),
     // As in `restart`.
-    integration!("recovery", Some(1), apiserver: true, "nothing that is lost around a gateway loses an EIP"),
+    integration!(
+        "recovery",
+        Some(1),
+        apiserver: true,
+        abi_next: false,
+        "nothing that is lost around a gateway loses an EIP"
+    ),
 ];
 
 /// The layers with these names in their own order, all for no names.

@@ -96,6 +96,9 @@ pub(crate) fn run_layers(workspace: &Workspace, args: &Args) -> Result<Vec<Outco
     }
     setup::run(workspace, args.setup)?;
     build::run(workspace, &build::Args::default())?;
+    if layers.iter().any(|layer| layer.abi_next) {
+        build::abi_next(workspace)?;
+    }
     layers.into_iter().map(|layer| run_layer(workspace, layer, args)).collect()
 }
 

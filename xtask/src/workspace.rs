@@ -7,6 +7,26 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
+/// Which map ABI the programs and user space are built with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Abi {
+    /// That of the product.
+    #[default]
+    Released,
+    /// One that only the tests have: they upgrade to it.
+    Next,
+}
+
+impl Abi {
+    /// Arguments of cargo.
+    pub(crate) fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Released => &[],
+            Self::Next => &["--features", "abi-next"],
+        }
+    }
+}
+
 /// The checkout that `cargo xtask` was started in.
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
@@ -39,8 +59,11 @@ impl Workspace {
     }
 
     /// The object that natgw-userspace/build.rs embeds.
-    pub(crate) fn object(&self) -> PathBuf {
-        self.root.join("target/bpf/natgw.o")
+    pub(crate) fn object(&self, abi: Abi) -> PathBuf {
+        self.root.join("target/bpf").join(match abi {
+            Abi::Released => "natgw.o",
+            Abi::Next => "natgw-abi-next.o",
+        })
     }
 
     /// `cargo install --root` of tools that belong to this checkout.

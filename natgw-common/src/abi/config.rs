@@ -62,6 +62,9 @@ pub struct Config {
     pub port_secret: u64,
     /// Session idle times.
     pub timeouts: Timeouts,
+    /// `CLOCK_MONOTONIC` until which no session is opened: while sessions move to maps of another layout, none may be
+    /// made behind the copier's back. A moment and not a flag, so that a copier that dies holds nothing up for long.
+    pub hold_until_ns: u64,
 }
 
 impl Config {

@@ -31,5 +31,7 @@ numbered! {
         RewriteFailed = 11 => "rewrite_failed",
         /// A hairpinned packet whose TTL ends here: the kernel cannot answer it.
         HairpinTtl = 12 => "hairpin_ttl",
+        /// A new flow while sessions move to maps of another layout; its sender tries again.
+        Migrating = 13 => "migrating",
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Version of the layouts in this module. Raised by every change of one of them.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = if cfg!(feature = "abi-next") { 2 } else { 1 };
 
 /// Map names as the kernel shows them (at most 15 characters).
 pub mod map {

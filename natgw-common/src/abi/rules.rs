@@ -53,6 +53,9 @@ impl Fip {
 #[repr(C, align(4))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnatKey {
+    /// Zero.
+    #[cfg(feature = "abi-next")]
+    pub zone: [u8; 4],
     /// Elastic IP, network order.
     pub eip: [u8; 4],
     /// External port, network order.
@@ -68,7 +71,14 @@ impl DnatKey {
     #[must_use]
     #[inline(always)]
     pub const fn new(eip: [u8; 4], port: [u8; 2], proto: u8) -> Self {
-        Self { eip, port, proto, _pad: 0 }
+        Self {
+            #[cfg(feature = "abi-next")]
+            zone: [0; 4],
+            eip,
+            port,
+            proto,
+            _pad: 0,
+        }
     }
 }
 

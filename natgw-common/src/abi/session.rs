@@ -114,6 +114,9 @@ pub struct FlowKey {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Session {
+    /// Version of the maps in which it was made.
+    #[cfg(feature = "abi-next")]
+    pub made_by: u64,
     /// `CLOCK_MONOTONIC` of the last refreshing packet, at most a second stale; with [`Session::DEAD`] set: of its
     /// removal, which is under way.
     pub last_seen_ns: u64,

@@ -66,6 +66,8 @@ impl Wanted {
             | Transport::Other => 0,
         };
         let session = Session {
+            #[cfg(feature = "abi-next")]
+            made_by: u64::from(crate::abi::ABI_VERSION),
             last_seen_ns: now,
             created_ns: now,
             state,
@@ -161,6 +163,9 @@ pub enum Ports {
 /// Why the flow is refused.
 #[inline(always)]
 pub fn open<E: Env>(env: &E, wanted: &mut Wanted, ports: Ports) -> Result<(), DropReason> {
+    if wanted.session.created_ns < env.config().hold_until_ns {
+        return Err(DropReason::Migrating);
+    }
     match ports {
         Ports::Exact => open_exact(env, wanted),
         Ports::Any => open_any(env, wanted),

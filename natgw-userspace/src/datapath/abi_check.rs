@@ -11,7 +11,10 @@ use aya::maps::MapInfo;
 use natgw_common::abi::{ABI_VERSION, MAPS, MapSpec, map};
 use thiserror::Error;
 
-use super::pins::{GatewayPaths, PinError};
+use super::{
+    migration::Chain,
+    pins::{GatewayPaths, PinError},
+};
 
 /// A pinned map as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +83,11 @@ pub enum AbiError {
     /// The ABI record was written by another version.
     #[error(
         "cannot adopt the pinned maps of gateway `{gateway}`: map `{}`: version is {found}, expected {expected} \
-         ({}); the data plane keeps running as it is: run the natgw it belongs to, or remove it together with its \
+         ({}); the data plane keeps running as it is: {}run the natgw it belongs to, or remove it together with its \
          sessions: natgw detach --gateway {gateway}",
         map::ABI,
-        if found > expected { "made by a newer natgw" } else { "made by an older natgw" }
+        if found > expected { "made by a newer natgw" } else { "made by an older natgw" },
+        if Chain::from(*found).is_some() { "`natgw run` of this version takes it over with its sessions; or " } else { "" }
     )]
     Version {
         /// The gateway.
@@ -92,6 +96,20 @@ pub enum AbiError {
         found: u32,
         /// [`ABI_VERSION`].
         expected: u32,
+    },
+    /// An upgrade between two other versions was interrupted after its commit.
+    #[error(
+        "an upgrade of gateway `{gateway}` from version {from} to {to} of the maps was interrupted; the data plane keeps \
+         running as it is: start the natgw of version {to} once, which finishes it, or remove the data plane together \
+         with its sessions: natgw detach --gateway {gateway}"
+    )]
+    Unfinished {
+        /// The gateway.
+        gateway: String,
+        /// The version left behind.
+        from: u32,
+        /// The version it went to.
+        to: u32,
     },
     /// Maps of another layout.
     #[error(
@@ -153,6 +171,14 @@ pub fn compare(
     if let Some(found) = version.filter(|version| *version != ABI_VERSION) {
         return Err(AbiError::Version { gateway: gateway.to_owned(), found, expected: ABI_VERSION });
     }
+    layouts(gateway, found, expected, version.is_some())
+}
+
+/// [`compare`] for maps of whichever version. `complete`: all of them have been there once.
+///
+/// # Errors
+/// Another layout.
+pub fn layouts(gateway: &str, found: &[FoundMap], expected: &[MapSpec], complete: bool) -> Result<Adoption, AbiError> {
     let mut adoption = Adoption::default();
     let mut mismatches = Vec::new();
     for spec in expected {
@@ -186,7 +212,7 @@ pub fn compare(
     if !mismatches.is_empty() {
         return Err(AbiError::Layout { gateway: gateway.to_owned(), mismatches });
     }
-    if version.is_some() {
+    if complete {
         adoption.warnings.extend(
             adoption.missing.iter().map(|name| format!("pinned map `{name}` had been removed; it is made anew, empty")),
         );

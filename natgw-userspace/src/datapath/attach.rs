@@ -425,6 +425,32 @@ fn update(program: &mut SchedClassifier, path: &std::path::Path) -> Result<(), P
     program.take_link(id).map(drop)
 }
 
+/// Swaps the program behind the pinned link of `hook`, in whichever namespace it is attached. `false` when there is no
+/// such link, or no interface behind it any more.
+pub(super) fn replace_link(ebpf: &mut Ebpf, paths: &GatewayPaths, hook: Hook) -> Result<bool, AttachError> {
+    let path = paths.link(hook);
+    let attached = || match raw::pinned_tcx_link(&path) {
+        Ok(link) => Ok(link.filter(|link| link.ifindex != 0)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(link_failed("read", &path)(error)),
+    };
+    let Some(link) = attached()? else { return Ok(false) };
+    let interface = Interface { ifindex: link.ifindex, name: "behind the pinned link" };
+    match update(loaded(ebpf, hook, interface)?, &path) {
+        Ok(()) => Ok(true),
+        // The interface went between the two calls.
+        Err(_) if attached()?.is_none() => Ok(false),
+        Err(error) => Err(interface.program_failed(hook.program())(error)),
+    }
+}
+
+/// Swaps the program of the filter of `hook` on an interface of this namespace that has one.
+pub(super) fn replace_filter(ebpf: &mut Ebpf, hook: Hook, ifindex: u32, name: &str) -> Result<(), AttachError> {
+    let interface = Interface { ifindex, name };
+    let program = loaded(ebpf, hook, interface)?;
+    clsact::put(program, name, hook.direction(), true).map_err(interface.program_failed(hook.program()))
+}
+
 fn link_error(error: LinkError) -> ProgramError {
     match error {
         LinkError::SyscallError(error) => error.into(),

@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::{
     attach::{self, Hook},
     lock::Lock,
-    pins::GatewayPaths,
+    pins::{GatewayPaths, Generation},
 };
 
 /// What was removed, in words.
@@ -49,8 +49,14 @@ pub fn detach(paths: &GatewayPaths, lock: Lock) -> Result<DetachReport, DetachEr
         Ok(()) => work.report.removed.push(format!("clsact filter {} on {interface}", hook.program())),
         Err(error) => work.failures.push(error.to_string()),
     });
-    for (directory, what) in [(paths.links(), "link"), (paths.progs(), "program"), (paths.maps(), "map")] {
+    for (directory, what) in [(paths.links(), "link"), (paths.progs(), "program")] {
         work.empty(&directory, what);
+    }
+    // Also what a migration that was killed has left.
+    for (generation, what) in
+        [(Generation::Next, "new map"), (Generation::Old, "old map"), (Generation::Current, "map")]
+    {
+        work.empty(&paths.of(generation).maps(), what);
     }
     let before = work.report.removed.len();
     work.directory(paths.root());

@@ -2,13 +2,14 @@
 //!
 //! The order, and what a kill between any two steps leaves:
 //! 1. directories: an empty tree, which the next start finds and fills;
-//! 2. comparison of every pin with this build's layouts ([`super::abi_check`]); a refusal changes nothing;
+//! 2. comparison of every pin with this build's layouts ([`super::abi_check`]); a refusal changes nothing. Maps of an
+//!    older version go the way of [`super::migration`] from here;
 //! 3. aya creates the maps that are not pinned and pins each at once: some maps of the right layout and no ABI record,
 //!    which the next start adopts as an interrupted first start;
 //! 4. the programs are verified: they belong to this process only and vanish with it. Until here nothing that is
 //!    attached has been touched, so a program this kernel refuses costs nothing;
-//! 5. `natgw_sweep` is pinned under a temporary name and renamed over the old pin: a temporary name, removed next time;
-//! 6. the ABI record is written if it was not: from now on a missing pin is known to have been there once.
+//! 5. the ABI record is written if it was not: from now on a missing pin is known to have been there once;
+//! 6. `natgw_sweep` is pinned under a temporary name and renamed over the old pin: a temporary name, removed next time.
 //!
 //! Attaching comes later ([`super::attach`]), when the interfaces are there.
 
@@ -25,15 +26,16 @@ use aya::{
     pin::PinError as AyaPinError,
     programs::{Program, ProgramError, SchedClassifier},
 };
-use natgw_common::abi::{MAPS, map, program};
+use natgw_common::abi::{ABI_VERSION, MAPS, map, program};
 use serde::Serialize;
 use thiserror::Error;
 
 use super::{
-    abi_check::{self, AbiError},
+    abi_check::{self, AbiError, FoundMap},
     lock::Lock,
     maps::{self, Maps, MapsError},
-    pins::{GatewayPaths, PinError},
+    migration::{Chain, Migration, MigrationError, MigrationReport, Remains, places},
+    pins::{GatewayPaths, Generation, PinError},
     sweep::{SweepError, Sweeper},
 };
 
@@ -81,6 +83,8 @@ pub struct LoadReport {
     pub adopted: Vec<&'static str>,
     /// Maps made now.
     pub created: Vec<&'static str>,
+    /// Maps of an older version were moved to this build's layouts.
+    pub migrated: Option<MigrationReport>,
     /// What the operator should know, one sentence each.
     pub warnings: Vec<String>,
     /// The programs.
@@ -136,6 +140,25 @@ pub enum LoadError {
         /// What aya says.
         source: ProgramError,
     },
+    /// Maps of an older version could not be moved.
+    #[error(
+        "cannot move gateway `{gateway}` from version {from} of the maps to {}: {source}; {}",
+        ABI_VERSION,
+        match .committed {
+            Committed::No => "the data plane keeps running as it is",
+            Committed::Yes => "the data plane keeps running, and the next start goes on from here",
+        }
+    )]
+    Migration {
+        /// The gateway.
+        gateway: String,
+        /// The version it began with.
+        from: u32,
+        /// Which maps count now.
+        committed: Committed,
+        /// Why not.
+        source: Box<MigrationError>,
+    },
     /// The sweep program could not be pinned.
     #[error("cannot pin program `{}` at {}: {source}", program::SWEEP, path.display())]
     PinProgram {
@@ -146,6 +169,24 @@ pub enum LoadError {
     },
 }
 
+/// Whether a migration that failed had already made the new maps the gateway's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    /// The old ones count.
+    No,
+    /// The new ones do.
+    Yes,
+}
+
+impl LoadError {
+    fn migration(paths: &GatewayPaths, from: u32, committed: Committed) -> impl Fn(MigrationError) -> Self {
+        let gateway = paths.gateway().to_owned();
+        move |source| Self::Migration { gateway: gateway.clone(), from, committed, source: Box::new(source) }
+    }
+}
+
+type Loaded = (Ebpf, Vec<ProgramReport>, Maps);
+
 /// Loaded programs and their maps.
 #[derive(Debug)]
 pub struct Datapath {
@@ -155,23 +196,61 @@ pub struct Datapath {
 }
 
 impl Datapath {
-    /// Checks and adopts the pinned maps or creates them, loads and verifies the programs. Attaches nothing.
+    /// Checks and adopts the pinned maps, moves them to this build's layouts or creates them, loads and verifies the
+    /// programs. Attaches nothing; a migration replaces the programs of what is attached. Runs inside the target network
+    /// namespace, where a migration looks for clsact filters.
     ///
     /// # Errors
-    /// See [`LoadError`]; the pinned state and whatever is attached are then as before.
+    /// See [`LoadError`]; unless it says otherwise, the pinned state and whatever is attached are then as before.
     pub fn load(paths: &GatewayPaths, lock: &Lock, opts: &LoadOptions) -> Result<(Self, LoadReport), LoadError> {
-        debug_assert_eq!(lock.path(), paths.root());
         let start = Instant::now();
+        debug_assert_eq!(lock.path(), paths.root());
         let object = opts.object.as_deref().unwrap_or(OBJECT);
         if object.is_empty() {
             return Err(LoadError::NoObject);
         }
+        let abandoned = places::settle(paths)?;
         paths.create()?;
         let found = abi_check::read_pins(paths)?;
         let version = maps::abi_version(paths, &found)?;
+        let (datapath, mut report) = match version.and_then(Chain::from) {
+            Some(chain) => Self::migrate(paths, (&found, chain), opts, object)?,
+            None => Self::adopt(paths, (&found, version), opts, object)?,
+        };
+        if abandoned {
+            report
+                .warnings
+                .push("an upgrade of the maps had been interrupted before it counted; it began anew".to_owned());
+        }
+        report.elapsed = start.elapsed();
+        Ok((datapath, report))
+    }
+
+    /// Maps of this build's version, or none.
+    fn adopt(
+        paths: &GatewayPaths,
+        (found, version): (&[FoundMap], Option<u32>),
+        opts: &LoadOptions,
+        object: &[u8],
+    ) -> Result<(Self, LoadReport), LoadError> {
         let expected = abi_check::expected(opts.max_sessions);
-        let adoption = abi_check::compare(paths.gateway(), &found, &expected, version)?;
-        let loaded = Self::load_checked(paths, opts, object);
+        let adoption = abi_check::compare(paths.gateway(), found, &expected, version)?;
+        let remains = Remains::find(paths)?;
+        let unfinished = match remains {
+            Remains::Maps(from) => Some(Chain::from(from).ok_or_else(|| AbiError::Unfinished {
+                gateway: paths.gateway().to_owned(),
+                from,
+                to: ABI_VERSION,
+            })?),
+            Remains::None | Remains::Rubbish => None,
+        };
+        let loaded = Self::load_checked(paths, opts.max_sessions, object).and_then(|mut loaded| {
+            pin_sweep(&mut loaded.0, paths)?;
+            if unfinished.is_none() {
+                loaded.2.release()?;
+            }
+            Ok(loaded)
+        });
         let (ebpf, programs, maps) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -182,27 +261,93 @@ impl Datapath {
                 return Err(error);
             }
         };
-        let report = LoadReport {
+        let mut datapath = Self { ebpf, paths: paths.clone(), maps };
+        let mut report = LoadReport {
             adopted: adoption.adopted,
             created: adoption.missing,
+            migrated: None,
             warnings: adoption.warnings,
             programs,
-            elapsed: start.elapsed(),
+            elapsed: Duration::ZERO,
         };
-        Ok((Self { ebpf, paths: paths.clone(), maps }, report))
+        if let Some(chain) = unfinished {
+            let resumed = Migration::resume(paths, chain).and_then(|mut migration| {
+                migration.gather()?;
+                migration.finish(&mut datapath)
+            });
+            let failed = LoadError::migration(paths, chain.version(), Committed::Yes);
+            report.migrated = Some(resumed.map_err(failed)?);
+        } else if matches!(remains, Remains::Rubbish) {
+            places::remove_old(paths, map::ABI)?;
+        }
+        Ok((datapath, report))
     }
 
-    fn load_checked(
+    /// Maps of an older version.
+    fn migrate(
         paths: &GatewayPaths,
+        (found, chain): (&[FoundMap], Chain),
         opts: &LoadOptions,
         object: &[u8],
-    ) -> Result<(Ebpf, Vec<ProgramReport>, Maps), LoadError> {
+    ) -> Result<(Self, LoadReport), LoadError> {
+        let from = chain.version();
+        let known = abi_check::layouts(paths.gateway(), found, &chain.expected(found), true)?;
+        match Remains::find(paths)? {
+            Remains::Maps(older) => {
+                return Err(AbiError::Unfinished { gateway: paths.gateway().to_owned(), from: older, to: from }.into());
+            }
+            Remains::Rubbish => places::remove_old(paths, map::ABI)?,
+            Remains::None => {}
+        }
+        // Whatever the operator asks for now: the sessions that are there must find room.
+        let capacity = found.iter().find(|found| found.name == map::SESSIONS).map(|found| found.max_entries);
+        let next = paths.of(Generation::Next);
+        next.create()?;
+        let prepared = Self::load_checked(&next, capacity.unwrap_or(opts.max_sessions), object).and_then(|loaded| {
+            let failed = LoadError::migration(paths, from, Committed::No);
+            let mut migration = Migration::begin(paths, chain).map_err(&failed)?;
+            let gathered = migration.gather().and_then(|()| Migration::commit(paths));
+            gathered.inspect_err(|_| migration.give_up()).map_err(failed)?;
+            Ok((loaded, migration))
+        });
+        let ((ebpf, programs, maps), migration) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                if let Err(error) = places::settle(paths) {
+                    tracing::warn!(%error, "the maps made for the upgrade are still there");
+                }
+                return Err(error);
+            }
+        };
+        let mut datapath = Self { ebpf, paths: paths.clone(), maps };
+        let migrated = migration.finish(&mut datapath).map_err(LoadError::migration(paths, from, Committed::Yes))?;
+        pin_sweep(&mut datapath.ebpf, paths)?;
+        let mut warnings = known.warnings;
+        if capacity.is_some_and(|capacity| capacity != opts.max_sessions) {
+            warnings.push(format!(
+                "the session table keeps its {} entries and is not made for the {} asked for",
+                capacity.unwrap_or_default(),
+                opts.max_sessions
+            ));
+        }
+        let report = LoadReport {
+            adopted: MAPS.iter().map(|spec| spec.name).collect(),
+            created: Vec::new(),
+            migrated: Some(migrated),
+            warnings,
+            programs,
+            elapsed: Duration::ZERO,
+        };
+        Ok((datapath, report))
+    }
+
+    fn load_checked(paths: &GatewayPaths, max_sessions: u32, object: &[u8]) -> Result<Loaded, LoadError> {
         let mut loader = EbpfLoader::new();
         for spec in MAPS {
             loader.map_pin_path(spec.name, paths.map(spec.name));
         }
         for name in [map::SESSIONS, map::FLOWS] {
-            loader.map_max_entries(name, opts.max_sessions);
+            loader.map_max_entries(name, max_sessions);
         }
         let mut ebpf = loader.load(object).map_err(|source| LoadError::Object { source })?;
         if let Some(spec) = MAPS.iter().find(|spec| ebpf.map(spec.name).is_none()) {
@@ -211,8 +356,7 @@ impl Datapath {
         let programs = verify_all(&mut ebpf)?;
         // An object whose maps differ from the ABI it was built with is caught here, before anything uses it.
         let found = abi_check::read_pins(paths)?;
-        abi_check::compare(paths.gateway(), &found, &abi_check::expected(opts.max_sessions), None)?;
-        pin_sweep(&mut ebpf, paths)?;
+        abi_check::compare(paths.gateway(), &found, &abi_check::expected(max_sessions), None)?;
         let mut maps = Maps::open_checked(paths, &found)?;
         maps.ensure_record(&found)?;
         Ok((ebpf, programs, maps))

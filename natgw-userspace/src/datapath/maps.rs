@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::{
     abi_check::{self, AbiError, FoundMap},
+    migration::places,
     pins::GatewayPaths,
     raw,
     sessions::{BATCH, SessionTable, Sessions},
@@ -186,6 +187,7 @@ impl Maps {
     /// # Errors
     /// The gateway has no data plane, or one of another layout.
     pub fn open(paths: &GatewayPaths) -> Result<Self, MapsError> {
+        let paths = &places::counting(paths);
         let found = abi_check::read_pins(paths)?;
         let expected = abi_check::expected(0);
         let adoption = abi_check::compare(paths.gateway(), &found, &expected, abi_version(paths, &found)?)?;
@@ -306,6 +308,16 @@ impl Maps {
         };
         change(&mut config);
         self.set_config(&config)
+    }
+
+    /// Lets sessions be opened that a killed migration still holds up.
+    pub(super) fn release(&mut self) -> Result<(), MapsError> {
+        match self.config()? {
+            Some(config) if config.hold_until_ns != 0 => {
+                self.set_config(&Config { hold_until_ns: 0, ..config }).map(drop)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// All counters.
@@ -431,6 +443,7 @@ fn new_config() -> Result<Config, MapsError> {
         port_max: 65535,
         port_secret: raw::random_u64().map_err(MapsError::Random)?,
         timeouts: Timeouts::DEFAULT,
+        hold_until_ns: 0,
     })
 }
 

@@ -3,7 +3,7 @@
 //! Everything that survives the daemon lives below `<bpffs>/natgw/<gateway>` ([`GatewayPaths`]). One process writes
 //! there, the holder of the [`Lock`]. [`Datapath::load`] adopts or creates the maps and loads the programs,
 //! [`Datapath::attach`] puts them on an interface, [`Maps`] reads and writes the maps (also without a daemon),
-//! [`Sweeper`] removes sessions, [`detach()`] removes everything.
+//! [`Sweeper`] removes sessions, [`detach()`] removes everything. Maps of an older layout are moved by [`migration`].
 
 pub mod abi_check;
 pub mod attach;
@@ -12,6 +12,7 @@ pub mod detach;
 pub mod loader;
 pub mod lock;
 pub mod maps;
+pub mod migration;
 mod owner;
 pub mod pins;
 mod raw;
@@ -26,5 +27,6 @@ pub use detach::{DetachError, DetachReport, detach};
 pub use loader::{Datapath, LoadError, LoadOptions, LoadReport, ProgramReport};
 pub use lock::{Holder, Lock, LockError};
 pub use maps::{Counters, Maps, MapsError};
+pub use migration::{MigrationReport, Unfinished};
 pub use pins::{GatewayPaths, PinError};
 pub use sweep::{SweepError, SweepReport, Sweeper};

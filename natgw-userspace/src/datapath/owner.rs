@@ -6,20 +6,27 @@ use aya::{
 };
 use natgw_common::abi::map;
 
-use super::{attach::Hook, pins::GatewayPaths};
+use super::{
+    attach::Hook,
+    pins::{GatewayPaths, Generation},
+};
 
 /// The name of the gateway other than `ours`, pinned on the same bpffs, that this program works for. Programs of no
 /// pinned gateway (somebody emptied the bpffs under them, or they are not natgw's) have no owner: ours may replace
 /// them, or live beside them.
 pub(super) fn other_gateway(ours: &GatewayPaths, program_id: u32) -> Option<String> {
     let others = GatewayPaths::list(ours.bpffs()).ok()?;
-    let others: Vec<_> = others.into_iter().filter(|other| other != ours).collect();
+    let others: Vec<_> = others.into_iter().filter(|other| other.gateway() != ours.gateway()).collect();
     if others.is_empty() {
         return None;
     }
     let maps = info(program_id)?.map_ids().ok()??;
+    // While a gateway migrates its programs may still use the maps it leaves behind.
     let uses = |gateway: &&GatewayPaths| {
-        MapInfo::from_pin(gateway.map(map::CONFIG)).is_ok_and(|config| maps.contains(&config.id()))
+        Generation::ALL.iter().any(|generation| {
+            let config = gateway.of(*generation).map(map::CONFIG);
+            MapInfo::from_pin(config).is_ok_and(|config| maps.contains(&config.id()))
+        })
     };
     others.iter().find(uses).map(|gateway| gateway.gateway().to_owned())
 }

@@ -56,12 +56,36 @@ impl PinError {
     }
 }
 
+/// Which maps of a gateway: there is more than one set only while a migration is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Generation {
+    /// The gateway's.
+    Current,
+    /// Being filled, used by nothing that is attached.
+    Next,
+    /// Left behind.
+    Old,
+}
+
+impl Generation {
+    pub(super) const ALL: [Self; 3] = [Self::Current, Self::Next, Self::Old];
+
+    const fn directory(self) -> &'static str {
+        match self {
+            Self::Current => "maps",
+            Self::Next => "maps_next",
+            Self::Old => "maps_old",
+        }
+    }
+}
+
 /// The pins of one gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayPaths {
     gateway: String,
     bpffs: PathBuf,
     root: PathBuf,
+    generation: Generation,
 }
 
 impl GatewayPaths {
@@ -75,7 +99,12 @@ impl GatewayPaths {
         }
         let bpffs = bpffs.into();
         let root = bpffs.join(TOP).join(gateway.replace('.', "_"));
-        Ok(Self { gateway: gateway.to_owned(), bpffs, root })
+        Ok(Self { gateway: gateway.to_owned(), bpffs, root, generation: Generation::Current })
+    }
+
+    /// The same with the maps of another generation.
+    pub(super) fn of(&self, generation: Generation) -> Self {
+        Self { generation, ..self.clone() }
     }
 
     /// Every gateway that has pins on this bpffs, sorted by name.
@@ -121,7 +150,7 @@ impl GatewayPaths {
     /// The directory of the maps.
     #[must_use]
     pub fn maps(&self) -> PathBuf {
-        self.root.join("maps")
+        self.root.join(self.generation.directory())
     }
 
     /// The directory of the links.

@@ -1,7 +1,10 @@
 //! The bpf(2) commands that aya 0.14 does not offer: what a TCX link is attached to, which links an interface has,
-//! detaching a link whoever else holds it, and reading a map in batches. And getrandom(2), which nix does not offer.
+//! detaching a link whoever else holds it, reading a map in batches, and maps whose layout is known only at run time
+//! ([`ByteMap`]). And getrandom(2) and membarrier(2), which nix does not offer.
 //!
-//! The only file of this crate with `unsafe` system calls on bpf objects.
+//! The only module of this crate with `unsafe` system calls.
+
+mod bytes;
 
 use std::{
     ffi::CString,
@@ -15,6 +18,8 @@ use std::{
 
 use aya::Pod;
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type};
+
+pub(super) use bytes::{Batch, ByteMap, bytes_of, from_bytes};
 
 /// A TCX link as the kernel describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,41 +143,75 @@ pub(super) fn lookup_batch<K: Pod, V: Pod>(
     loop {
         let mut keys: Vec<K> = Vec::with_capacity(room);
         let mut values: Vec<V> = Vec::with_capacity(room);
-        let start = from.map(|Cursor(bucket)| bucket);
-        let mut next = 0u32;
-        let mut attr = zeroed_attr();
-        attr.batch.map_fd = number(map);
-        attr.batch.in_batch = start.as_ref().map_or(0, |bucket| address(std::ptr::from_ref(bucket)));
-        attr.batch.out_batch = address(std::ptr::from_mut(&mut next));
-        attr.batch.keys = address(keys.as_mut_ptr());
-        attr.batch.values = address(values.as_mut_ptr());
-        attr.batch.count = u32::try_from(room).map_err(io::Error::other)?;
-        let result = bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr);
-        let end = match &result {
-            Ok(_) => false,
-            Err(error) => match error.raw_os_error() {
-                Some(libc::ENOENT) => true,
-                // One bucket holds more than there is room for; nothing was copied.
-                Some(libc::ENOSPC) if room < 1 << 20 => {
-                    room *= 2;
-                    continue;
-                }
-                _ => return Err(result.err().unwrap_or_else(io::Error::last_os_error)),
-            },
+        // SAFETY: both buffers have room for `room` elements of the map's key and value size: the callers have checked
+        // that those are the sizes of K and V when they opened the map.
+        let found = unsafe { batch(map, from, room, address(keys.as_mut_ptr()), address(values.as_mut_ptr()))? };
+        let Some((count, next)) = found else {
+            room *= 2;
+            continue;
         };
-        // SAFETY: `batch` is the variant of this command; the field is an integer.
-        let count = unsafe { attr.batch.count } as usize;
-        let count = count.min(room);
-        // SAFETY: on success and on ENOENT the kernel has written `count` elements to each buffer, and `count` is at
-        // most the capacity. The map's key and value sizes equal those of K and V: the callers check them when they
-        // open the map. Any bytes are a value of a `Pod`.
+        // SAFETY: the kernel has written `count` elements to each buffer, and `count` is at most the capacity. Any bytes
+        // are a value of a `Pod`.
         unsafe {
             keys.set_len(count);
             values.set_len(count);
         }
         out.extend(keys.into_iter().zip(values));
-        return Ok((!end).then_some(Cursor(next)));
+        return Ok(next);
     }
+}
+
+/// `BPF_MAP_LOOKUP_BATCH` into two buffers: how many elements were written to each, and where to go on. `None`: one
+/// bucket holds more than `room`, nothing was copied.
+///
+/// # Safety
+///
+/// `keys` and `values` point to room for `room` keys and values of `map`.
+unsafe fn batch(
+    map: &impl AsFd,
+    from: Option<Cursor>,
+    room: usize,
+    keys: u64,
+    values: u64,
+) -> io::Result<Option<(usize, Option<Cursor>)>> {
+    let start = from.map(|Cursor(bucket)| bucket);
+    let mut next = 0u32;
+    let mut attr = zeroed_attr();
+    attr.batch.map_fd = number(map);
+    attr.batch.in_batch = start.as_ref().map_or(0, |bucket| address(std::ptr::from_ref(bucket)));
+    attr.batch.out_batch = address(std::ptr::from_mut(&mut next));
+    attr.batch.keys = keys;
+    attr.batch.values = values;
+    attr.batch.count = u32::try_from(room).map_err(io::Error::other)?;
+    let end = match bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) {
+        Ok(_) => false,
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ENOENT) => true,
+            Some(libc::ENOSPC) if room < 1 << 20 => return Ok(None),
+            _ => return Err(error),
+        },
+    };
+    // SAFETY: `batch` is the variant of this command; the field is an integer.
+    let count = unsafe { attr.batch.count } as usize;
+    Ok(Some((count.min(room), (!end).then_some(Cursor(next)))))
+}
+
+/// Waits until every program run that has begun before has ended: `MEMBARRIER_CMD_GLOBAL` is `synchronize_rcu`, 8 ms
+/// where measured. Kernels with `nohz_full` CPUs refuse it; a run takes microseconds, so there a moment is as good.
+pub(super) fn wait_for_programs() -> io::Result<()> {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
+    const A_MOMENT: std::time::Duration = std::time::Duration::from_millis(50);
+    // SAFETY: no pointers.
+    if unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM)) {
+        return Err(error);
+    }
+    #[expect(clippy::disallowed_methods, reason = "this kernel offers no event for it")]
+    std::thread::sleep(A_MOMENT);
+    Ok(())
 }
 
 /// getrandom(2): 64 random bits. Blocks only before the kernel's pool is seeded, early at boot.

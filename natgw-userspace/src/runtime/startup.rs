@@ -69,7 +69,9 @@ pub(super) async fn start(options: &Options) -> Result<Option<Startup>, Failure>
     let ns = preflight(options)?;
     let Some(lock) = lock(&paths, options, &mut stop).await? else { return Ok(None) };
     let load = LoadOptions { max_sessions: options.max_sessions, ..LoadOptions::default() };
-    let (datapath, report) = tokio::task::block_in_place(|| Datapath::load(&paths, &lock, &load))
+    // Inside the namespace: an upgrade of the maps replaces the programs of the filters there.
+    let (datapath, report) = tokio::task::block_in_place(|| ns.run(|| Datapath::load(&paths, &lock, &load)))
+        .map_err(|error| Failure::from_error(Exit::Preflight, &error))?
         .map_err(|error| Failure::from_error(load_exit(&error), &error))?;
     let adopted = report.created.is_empty();
     tell(options, &report, adopted);
@@ -152,6 +154,20 @@ fn tell(options: &Options, report: &LoadReport, adopted: bool) {
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(migrated) = &report.migrated {
+        tracing::info!(
+            gateway = %options.gateway,
+            from = migrated.from,
+            to = migrated.to,
+            resumed = migrated.resumed,
+            rules = migrated.rules,
+            sessions = migrated.sessions,
+            left = migrated.left,
+            hooks = migrated.hooks,
+            held_ms = millis(migrated.held),
+            "maps migrated"
+        );
+    }
     let insns = report.programs.iter().filter_map(|program| program.verified_instructions).max();
     tracing::info!(
         gateway = %options.gateway,
@@ -178,6 +194,7 @@ fn load_exit(error: &LoadError) -> Exit {
         | LoadError::Incomplete { .. }
         | LoadError::Verifier { .. }
         | LoadError::Program { .. }
+        | LoadError::Migration { .. }
         | LoadError::PinProgram { .. } => Exit::Failure,
     }
 }

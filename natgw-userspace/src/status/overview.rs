@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{maps_failure, table};
 use crate::{
-    datapath::{self, Attachment, GatewayPaths, Hook, Lock, Maps, Mechanism},
+    datapath::{self, Attachment, GatewayPaths, Hook, Lock, Maps, Mechanism, Unfinished},
     exit::{Exit, Failure},
     net::NetNs,
 };
@@ -18,6 +18,8 @@ pub(super) struct Overview {
     gateway: String,
     daemon: Daemon,
     abi_version: u32,
+    /// An upgrade of the maps that is under way or was interrupted.
+    upgrade: Option<&'static str>,
     config: Option<Settings>,
     interfaces: Vec<Interface>,
     hooks: Vec<HookState>,
@@ -97,6 +99,10 @@ impl Overview {
             },
             // `Maps::open` refuses any other.
             abi_version: ABI_VERSION,
+            upgrade: Unfinished::find(paths).map(|unfinished| match unfinished {
+                Unfinished::Preparing => "preparing",
+                Unfinished::Committed => "committed",
+            }),
             config: config.map(|config| Settings {
                 redirect: config.has(ConfigFlags::Redirect),
                 unmatched: if config.has(ConfigFlags::UnmatchedDrop) { "drop" } else { "forward" },
@@ -128,6 +134,10 @@ impl Overview {
         };
         // Writing to a String cannot fail.
         let _ = writeln!(out, "gateway   {}\ndaemon    {daemon}\nabi       {}", self.gateway, self.abi_version);
+        if let Some(upgrade) = self.upgrade {
+            let next = if self.daemon.running { "under way" } else { "interrupted: `natgw run` finishes it" };
+            let _ = writeln!(out, "upgrade   of the maps, {upgrade}, {next}");
+        }
         let _ = writeln!(out, "hooks     {}", self.mode());
         if let Some(config) = &self.config {
             let redirect = if config.redirect { "on" } else { "off" };
@@ -251,6 +261,7 @@ mod tests {
             gateway: "gw1".to_owned(),
             daemon: Daemon { running: true, pid: Some(42), command: None },
             abi_version: 1,
+            upgrade: None,
             config: None,
             interfaces: vec![Interface { side: "external", ifindex: 3, name: Some("net1".to_owned()) }],
             hooks: Hook::ALL.map(|one| hook(one, Some("clsact"))).into(),

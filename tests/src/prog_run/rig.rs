@@ -178,6 +178,7 @@ impl Rig {
             port_max: 65535,
             port_secret: 0x6e61_7467_7731_3337,
             timeouts: TIMEOUTS,
+            hold_until_ns: 0,
         }
     }
 

@@ -9,6 +9,7 @@ mod detaching;
 mod kills;
 mod loading;
 mod locking;
+mod migrating;
 mod rig;
 mod rules;
 mod sweeping;

@@ -3,7 +3,7 @@
 use natgw_common::{
     abi::{
         Counter::{DnatIn, PassExternal, SnatIn, SnatOut},
-        DropReason::{FlowConflict, NoPort, TableFull, UnsupportedProtocol},
+        DropReason::{FlowConflict, Migrating, NoPort, TableFull, UnsupportedProtocol},
         SessionStat::{Created, IndexRepaired, Reclaimed, RefusedNoPort, RefusedTableFull, Reopened},
     },
     tcp_state::TcpState::{Closed, FinInternal, FinPeer, OpeningInternal, OpeningPeer, Reset},
@@ -279,8 +279,32 @@ fn indexes() -> Vec<Row> {
     ]
 }
 
+/// While an upgrade moves the sessions.
+fn held() -> Vec<Row> {
+    let held =
+        |row: Row| row.config(|config| config.hold_until_ns = u64::MAX).rules(rules().dnat(TCP, SHOWN, (POD2, 1)));
+    let udp = || Flow::snat(UDP, CLIENT, (EIP, 40000), WEB);
+    vec![
+        held(Row::int_in("no session is opened outward", &Pkt::udp(CLIENT, WEB))).drops(Migrating),
+        held(Row::ext_in("no session is opened inward", &Pkt::tcp("S", WEB, SHOWN))).drops(Migrating),
+        held(Row::int_in("a known session goes on", &Pkt::udp(CLIENT, WEB)))
+            .before([udp()])
+            .redirects(&Pkt::udp(SHOWN, WEB).hop(), SnatOut),
+        held(Row::ext_in("so do its replies", &Pkt::udp(WEB, SHOWN)))
+            .before([udp()])
+            .redirects(&Pkt::udp(WEB, CLIENT).hop(), SnatIn),
+        held(Row::ext_in("what needs no session passes", &Pkt::udp(WEB, (EIP, 1)))).passes(PassExternal),
+        Row::int_in("a hold that is over holds nothing", &Pkt::udp(CLIENT, WEB))
+            .config(|config| config.hold_until_ns = 1)
+            .rules(rules())
+            .redirects(&Pkt::udp(SHOWN, WEB).hop(), SnatOut)
+            .stat(Created)
+            .after([udp()]),
+    ]
+}
+
 pub(crate) fn rows() -> Vec<Row> {
-    [ports(), tables(), expiry(), reuse(), indexes()].concat()
+    [ports(), tables(), expiry(), reuse(), indexes(), held()].concat()
 }
 
 #[test]

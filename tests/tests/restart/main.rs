@@ -2,6 +2,7 @@
 //! modules are the rows of the recovery table.
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
+mod r10_new_abi;
 mod r11_random_kills;
 mod r12_handover;
 mod r13_stale_flows;

@@ -19,6 +19,7 @@ mod fip;
 mod fragments;
 mod full;
 mod hairpin;
+mod hold;
 mod icmp_error_in;
 mod icmp_error_out;
 mod icmp_query;

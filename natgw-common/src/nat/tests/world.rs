@@ -90,6 +90,7 @@ impl World {
                 port_max: 65535,
                 port_secret: 0x5eed,
                 timeouts: Timeouts::DEFAULT,
+                hold_until_ns: 0,
             },
             rules: Rules::default(),
             max_sessions: usize::MAX,
