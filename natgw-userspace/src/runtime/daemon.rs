@@ -268,13 +268,10 @@ impl<'a> Daemon<'a> {
     }
 
     /// One pass: does what `work` names, reports, schedules a retry when something failed.
-    async fn pass(&mut self, work: Work, mut cause: Cause) {
+    async fn pass(&mut self, work: Work, cause: Cause) {
         let begun = Instant::now();
         let writes_before = self.datapath.maps().writes();
-        if work.source && self.read_source().await && cause == Cause::Drift {
-            // What follows from it is no repair.
-            cause = Cause::Change;
-        }
+        let changed = work.source && self.read_source().await;
         let mut errors = 0;
         let mut repaired = Vec::new();
         let mut written = Written::default();
@@ -321,12 +318,13 @@ impl<'a> Daemon<'a> {
             errors += self.reporter.problems("maps", std::mem::take(&mut written.errors));
         }
         self.schedule(errors, work);
-        if cause == Cause::Drift {
+        // What follows from a change that came without an event is no repair.
+        if cause == Cause::Drift && !changed {
             repaired.extend(written.plan.ops.iter().map(describe));
         }
         self.tell_passed(&repaired, cause);
         let writes = self.datapath.maps().writes() - writes_before;
-        if cause == Cause::Change || !written.plan.is_empty() {
+        if cause == Cause::Change || changed || !written.plan.is_empty() {
             self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
         }
         self.tell_ready();
@@ -356,7 +354,13 @@ impl<'a> Daemon<'a> {
     fn schedule(&mut self, errors: usize, work: Work) {
         if errors > 0 {
             self.backoff.failed(tokio::time::Instant::now());
-        } else if self.source.is_some() && self.watch.is_some() && !self.watch_broken && work.rules && work.hooks && work.network {
+        } else if self.source.is_some()
+            && self.watch.is_some()
+            && !self.watch_broken
+            && work.rules
+            && work.hooks
+            && work.network
+        {
             self.backoff.succeeded();
         }
     }
@@ -464,7 +468,8 @@ impl<'a> Daemon<'a> {
                 }
             }
         });
-        let gone = plan.ops.iter().filter_map(|op| if let MapOp::DelEip(eip) = op { Some((*eip).into()) } else { None });
+        let gone =
+            plan.ops.iter().filter_map(|op| if let MapOp::DelEip(eip) = op { Some((*eip).into()) } else { None });
         self.unprogrammed = written.failed.iter().filter_map(|(op, _)| refused_eip(op)).collect();
         self.publishing.maps_written(&written.failed, &self.effective);
         self.network.forget(gone);

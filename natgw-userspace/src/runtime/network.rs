@@ -285,7 +285,11 @@ impl Network {
             for error in self.netlink.remove_addresses(ifindex, &addresses).await {
                 step.fail(&error);
             }
-            tracing::info!(ifindex, addresses = addresses.len(), "EIPs removed from an interface that carries them no more");
+            tracing::info!(
+                ifindex,
+                addresses = addresses.len(),
+                "EIPs removed from an interface that carries them no more"
+            );
         }
         step
     }
@@ -359,7 +363,9 @@ impl Network {
 
     fn in_the_way(&self, dest: Prefix, obstacle: Obstacle) -> String {
         let Obstacle::Elsewhere { ifindex, via } = obstacle else {
-            return format!("{dest} is a connected subnet of the gateway; remove the route, or correct its destination");
+            return format!(
+                "{dest} is a connected subnet of the gateway; remove the route, or correct its destination"
+            );
         };
         let name = ifindex.and_then(|index| self.ns.run(|| nix::net::if_::if_indextoname(index)).ok()?.ok());
         let dev = name.map(|name| format!(" dev {}", name.to_string_lossy())).unwrap_or_default();

@@ -6,7 +6,10 @@ mod purity;
 use natgw_common::abi::{DnatKey, DnatTarget, EipFlags, FipFlags, SNAT_POOL_MAX, SnatKey};
 
 use super::*;
-use crate::core::testing::{aged, dnat, eip, eip_on, fip, gateway, lines, snat};
+use crate::core::{
+    objects::{SubnetSpec, VpcNatGatewaySpec},
+    testing::{aged, dnat, eip, eip_on, fip, gateway, lines, snat},
+};
 
 const A: [u8; 4] = [203, 0, 113, 10];
 const B: [u8; 4] = [203, 0, 113, 11];
