@@ -376,8 +376,8 @@ fn tcx_hook(
         }
     }
     remove_link(paths, hook)?;
-    let chain = raw::tcx_chain(ifindex, hook.tcx()).map_err(|source| AttachError::Query { ifindex, source })?;
-    for entry in chain {
+    let entries = raw::tcx_chain(ifindex, hook.tcx()).map_err(|source| AttachError::Query { ifindex, source })?;
+    for entry in entries {
         if let Some(owner) = owner::other_gateway(paths, entry.program_id) {
             return Err(AttachError::Occupied { interface: name.to_owned(), owner });
         }
@@ -519,7 +519,7 @@ fn occupant(paths: &GatewayPaths, hook: Hook, ifindex: u32) -> Result<Option<Str
     };
     let filter = find_filter(hook, ifindex)?.map(|filter| filter.program_id);
     let programs = chain.iter().map(|entry| entry.program_id).chain(filter);
-    Ok(programs.filter_map(|id| owner::other_gateway(paths, id)).next())
+    Ok(programs.find_map(|id| owner::other_gateway(paths, id)))
 }
 
 /// The other gateway, pinned on the same bpffs, that works on interface `ifindex` of this namespace.

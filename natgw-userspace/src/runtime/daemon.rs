@@ -108,10 +108,10 @@ impl<'a> Daemon<'a> {
             adopted,
             paths,
             lock,
-            stop,
+            stop: stop.clone(),
             sweeper: None,
             datapath,
-            network: Network::new(ns, options, stop.clone())?,
+            network: Network::new(ns, options, stop)?,
             watch: Some(watch),
             source: None,
             publishing: Publishing::default(),
@@ -372,15 +372,14 @@ impl<'a> Daemon<'a> {
             leaving.iter().filter(|(addr, _)| self.complete || eips.contains(addr)).copied().collect();
         let step = self.network.remove_addresses(&leaving).await;
         let mut errors = self.reporter.problems("address removal", step.errors);
-        let step = match self.occupied[0] {
-            true => Step::default(),
-            false => self.network.ensure_routes(&self.effective, self.complete).await,
+        let step = if self.occupied[0] {
+            Step::default()
+        } else {
+            self.network.ensure_routes(&self.effective, self.complete).await
         };
         repaired.extend(step.repaired);
-        let default = match self.occupied[1] {
-            true => Step::default(),
-            false => self.network.ensure_default_route(&self.effective).await,
-        };
+        let default =
+            if self.occupied[1] { Step::default() } else { self.network.ensure_default_route(&self.effective).await };
         repaired.extend(default.repaired);
         errors += self.reporter.problems("routes", step.errors.into_iter().chain(default.errors));
         // Seen again at every check and every news of the interface; trying more often would not help.

@@ -21,7 +21,7 @@ use natgw_tests::{
 };
 use serde_json::Value;
 
-use crate::traffic::{Traffic, at, rules};
+use natgw_tests::traffic::{Traffic, at, rules};
 
 /// Connections that do nothing during an upgrade, through SNAT, DNAT, a floating IP and a hairpin.
 struct Idle(Vec<(&'static str, TcpStream)>);

@@ -26,6 +26,7 @@ const CONFIG: Config = Config {
     port_max: 65535,
     port_secret: 0x5eed,
     timeouts: Timeouts::DEFAULT,
+    hold_until_ns: 0,
 };
 
 /// Rules and sessions; the clock stands still.
@@ -130,8 +131,8 @@ impl<'a> Env for &Gateway<'a> {
     fn session(&self, key: &SessionKey) -> Option<&'a Slot> {
         self.table.session(key)
     }
-    fn flow(&self, key: &FlowKey) -> Option<&SessionKey> {
-        self.table.flow(key)
+    fn flow(&self, key: &FlowKey) -> Option<SessionKey> {
+        self.table.flow(key).copied()
     }
     fn insert_session(&self, key: &SessionKey, value: &Session) -> Inserted {
         self.table.insert_session(key, value)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use natgw_common::nat::Action;
 
 use super::{
+    gateway::Gateway,
     goals::Goals,
     judge::{Judgement, judge},
     memo::{Fate, Memo},
@@ -52,7 +53,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(worlds: &'a [World]) -> Self {
-        let mut memo = Memo::new(probes(), |gateway, sent| gateway.send(sent));
+        let mut memo = Memo::new(probes(), Gateway::send);
         let fates = worlds.iter().map(|world| memo.fates(&world.maps, world.code)).collect();
         Self { worlds, memo, fates, tally: Tally::default() }
     }
