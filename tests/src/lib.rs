@@ -8,6 +8,7 @@ pub mod announcements;
 pub mod capture;
 pub mod clock;
 pub mod cluster;
+pub mod cluster_lab;
 pub mod command;
 pub mod craft;
 pub mod daemon;
@@ -32,6 +33,7 @@ pub mod trace;
 pub mod traffic;
 
 pub use cluster::Cluster;
+pub use cluster_lab::ClusterLab;
 pub use daemon::Daemon;
 pub use gateway::Gateway;
 pub use lab::Lab;

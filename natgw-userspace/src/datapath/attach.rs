@@ -518,7 +518,7 @@ fn occupant(paths: &GatewayPaths, hook: Hook, ifindex: u32) -> Result<Option<Str
         Err(source) => return Err(AttachError::Query { ifindex, source }),
     };
     let filter = find_filter(hook, ifindex)?.map(|filter| filter.program_id);
-    let programs = chain.iter().map(|entry| entry.program_id).chain(filter);
+    let mut programs = chain.iter().map(|entry| entry.program_id).chain(filter);
     Ok(programs.find_map(|id| owner::other_gateway(paths, id)))
 }
 

@@ -422,16 +422,16 @@ mod tests {
         let dest: Prefix = dest.parse().expect("a prefix");
         let builder = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(dest.network(), dest.prefix_len());
         let mut route = builder.priority(metric).build();
-        let gateway = |via: &Option<&str>| via.map(|via| RouteAttribute::Gateway(RouteAddress::Inet(ip(via))));
+        let gateway = |via: Option<&str>| via.map(|via| RouteAttribute::Gateway(RouteAddress::Inet(ip(via))));
         if let [(ifindex, via)] = hops {
             route.attributes.push(RouteAttribute::Oif(*ifindex));
-            route.attributes.extend(gateway(via));
+            route.attributes.extend(gateway(*via));
             return route;
         }
         let hops = hops.iter().map(|(ifindex, via)| {
             let mut hop = RouteNextHop::default();
             hop.interface_index = *ifindex;
-            hop.attributes.extend(gateway(via));
+            hop.attributes.extend(gateway(*via));
             hop
         });
         route.attributes.push(RouteAttribute::MultiPath(hops.collect()));

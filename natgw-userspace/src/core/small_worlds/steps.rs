@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use natgw_common::nat::Action;
 
 use super::{
-    gateway::Gateway,
     goals::Goals,
     judge::{Judgement, judge},
     memo::{Fate, Memo},
@@ -53,7 +52,11 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(worlds: &'a [World]) -> Self {
-        let mut memo = Memo::new(probes(), Gateway::send);
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "a method of one lifetime fits no pointer of any"
+        )]
+        let mut memo = Memo::new(probes(), |gateway, sent| gateway.send(sent));
         let fates = worlds.iter().map(|world| memo.fates(&world.maps, world.code)).collect();
         Self { worlds, memo, fates, tally: Tally::default() }
     }
