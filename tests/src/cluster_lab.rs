@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use kube::{
@@ -15,7 +15,7 @@ use kube::{
 use natgw_userspace::core::objects::Kind;
 use serde_json::Value;
 
-use crate::{Cluster, Daemon, Gateway, Rules, Topology, daemon::PATIENCE, maps::MapDump, scratch};
+use crate::{Cluster, Daemon, Gateway, Rules, Topology, clock, daemon::PATIENCE, maps::MapDump, scratch};
 
 /// Kind and name.
 pub type Key = (Kind, String);
@@ -96,12 +96,12 @@ impl<'a> Objects<'a> {
         let there = |object: Option<&DynamicObject>| {
             object.and_then(|object| find(&object.data, condition)).is_some_and(&wanted)
         };
-        let waited = self.cluster.block_on(async {
+        let outcome = self.cluster.block_on(async {
             tokio::time::timeout(PATIENCE, await_condition(api(self.cluster, kind), name, there)).await
         });
-        match waited {
+        match outcome {
             Ok(Ok(Some(object))) => find(&object.data, condition).cloned().expect("it was there"),
-            Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {
+            Ok(Ok(None) | Err(_)) | Err(_) => {
                 panic!("{kind}/{name}: `{condition}` did not become as wanted; it is {:#}", self.get(kind, name))
             }
         }
@@ -269,19 +269,7 @@ impl<'a> ClusterLab<'a> {
     /// # Panics
     /// When that does not come about in time.
     pub fn wait_maps(&self, wanted: impl Fn(&MapDump) -> bool) {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let dump = MapDump::rules(&self.gateway);
-            if wanted(&dump) {
-                return;
-            }
-            assert!(
-                Instant::now() < end,
-                "the maps did not become as wanted: {dump:#?}\n{}",
-                self.daemon().logs().text()
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        clock::eventually("the maps are as wanted", PATIENCE, || wanted(&MapDump::rules(&self.gateway)));
     }
 }
 

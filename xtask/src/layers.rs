@@ -54,7 +54,13 @@ pub(crate) const LAYERS: &[Layer] = &[
         ],
     },
     integration!("prog_run", None, "packets through BPF_PROG_TEST_RUN: verdict, bytes, counters"),
-    integration!("datapath", None, "loading, pinning, adopting, migrating and sweeping in the kernel", true),
+    integration!(
+        "datapath",
+        None,
+        apiserver: false,
+        abi_next: true,
+        "loading, pinning, adopting, migrating and sweeping in the kernel"
+    ),
     integration!("daemon", None, "`natgw run` and the other commands: input, errors, exit codes"),
     integration!("netns", None, "real traffic between namespaces"),
     // Counts lost packets under load: a neighbour on the processor would show as loss.
