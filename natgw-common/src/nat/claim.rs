@@ -182,19 +182,20 @@ fn open_exact<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     }
 }
 
-/// Ports with a DNAT rule in force are never used: replies would be taken for new flows of that rule once the session
-/// is gone.
+/// Ports with a DNAT rule are never used: replies would be taken for new flows of that rule once the session is gone.
+/// A pod keeps its port on its own floating IP, which goes before such a rule.
 #[inline(always)]
 fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     let first = wanted.key.ext_port;
     let has_ports = wanted.key.proto == proto::TCP || wanted.key.proto == proto::UDP || wanted.key.role != 0;
+    let own = is_own_address(wanted);
     let (mut closed, mut any_closed) = (first, false);
     let mut i = 0;
     while i < PROBES {
         let port = if i == 0 { first } else { random_port(env) };
         i += 1;
         wanted.key.ext_port = port;
-        if reserved(env, &wanted.key) {
+        if !own && reserved(env, &wanted.key) {
             continue;
         }
         match env.claim(wanted, Steal::Expired) {
@@ -229,13 +230,20 @@ fn refuse<E: Env>(env: &E, reason: DropReason) -> DropReason {
     reason
 }
 
-/// Whether a DNAT rule has this port. One that a floating IP shadows gets no packet, and so reserves nothing: the
-/// port may be that of a connection which the floating IP's pod began without a session.
+/// Whether the external address is the internal host's floating IP.
+#[inline(always)]
+fn is_own_address(wanted: &Wanted) -> bool {
+    let Wanted { key, session } = wanted;
+    // Behind a hairpin, a client without one looks like the EIP that it dialled.
+    session.origin == Origin::Fip as u32
+        || (session.origin == Origin::Hairpin as u32 && session.peer_addr != key.ext_addr)
+}
+
+/// Whether a DNAT rule has this port.
 #[inline(always)]
 fn reserved<E: Env>(env: &E, key: &SessionKey) -> bool {
     (key.proto == proto::TCP || key.proto == proto::UDP)
         && env.dnat(&DnatKey::new(key.ext_addr, key.ext_port, key.proto)).is_some()
-        && env.fip_in(key.ext_addr).is_none()
 }
 
 #[inline(always)]
