@@ -79,14 +79,14 @@ impl Floating {
             }
         }
         for (key, new) in desired {
-            let begun = if let Some(old) = actual.get(key).filter(|old| old.addr == new.addr) {
+            let written = if let Some(old) = actual.get(key).filter(|old| old.addr == new.addr) {
                 marked(key, *old)
             } else {
-                let begun = if begin(key, new) { stateful(*new) } else { *new };
-                self.moves.push(put(*key, begun));
-                begun
+                let written = if begin(key, new) { stateful(*new) } else { *new };
+                self.moves.push(put(*key, written));
+                written
             };
-            if begun != *new {
+            if written != *new {
                 self.clears.push(put(*key, *new));
             }
         }
