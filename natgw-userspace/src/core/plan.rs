@@ -161,6 +161,10 @@ pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
             .dnat
             .iter()
             .filter(|(key, old)| desired.dnat.get(*key) != Some(*old))
+            // A floating IP to the same place carries them on, and the hairpinned ones may be its own.
+            .filter(|(key, old)| {
+                old.port != key.port || desired.fip_in.get(&key.eip).is_none_or(|fip| fip.addr != old.addr)
+            })
             .map(|(key, old)| EndSessions::Dnat { key: *key, target: *old }),
     );
     Plan { ops, end }

@@ -69,18 +69,22 @@ impl Orphans {
         let gone = |eip: [u8; 4]| {
             (!rules.eips.contains_key(&eip)).then_some(((eip, [0; 4], [0; 2], [0; 2], 0), EndSessions::Eip(eip)))
         };
+        let fip = || (!points_to(eip, pod)).then_some(((eip, pod, [0; 2], [0; 2], 0), EndSessions::Fip { eip, pod }));
         let orphan = gone(eip).or_else(|| match Origin::from_u32(session.origin)? {
             Origin::Snat => None,
-            Origin::Fip => {
-                (!points_to(eip, pod)).then_some(((eip, pod, [0; 2], [0; 2], 0), EndSessions::Fip { eip, pod }))
-            }
+            Origin::Fip => fip(),
             Origin::Dnat => dnat(DnatKey::new(eip, key.ext_port, key.proto), DnatTarget::new(pod, session.int_port)),
             // The EIP that was dialled is what the client sees as its peer; the peer outside is the pod behind it.
-            Origin::Hairpin => gone(session.peer_addr).or_else(|| {
-                let rule = DnatKey::new(session.peer_addr, session.peer_port, key.proto);
-                let orphan = dnat(rule, DnatTarget::new(key.peer_addr, key.peer_port));
-                orphan.filter(|_| !points_to(session.peer_addr, key.peer_addr))
-            }),
+            Origin::Hairpin => gone(session.peer_addr)
+                .or_else(|| {
+                    let rule = DnatKey::new(session.peer_addr, session.peer_port, key.proto);
+                    let orphan = dnat(rule, DnatTarget::new(key.peer_addr, key.peer_port));
+                    // A floating IP leads to the port that was dialled.
+                    let by_fip = points_to(session.peer_addr, key.peer_addr) && session.peer_port == key.peer_port;
+                    orphan.filter(|_| !by_fip)
+                })
+                // A client that does not look like what it dialled has a floating IP of its own.
+                .or_else(|| fip().filter(|_| eip != session.peer_addr)),
         });
         if let Some((identity, end)) = orphan {
             self.0.insert(identity, end);
@@ -153,19 +157,20 @@ mod tests {
     fn a_hairpin_lives_by_the_rule_that_was_dialled() {
         let (mut key, mut session) = session(Origin::Hairpin);
         (session.peer_addr, session.peer_port) = (EIP, [0, 80]);
-        (key.peer_addr, key.peer_port) = (POD, [31, 144]);
-        let look = |rules: &Actual| {
-            let mut orphans = Orphans::default();
-            orphans.look_at(rules, &key, &session);
-            orphans.0.len()
-        };
-        assert_eq!(look(&rules()), 0);
         let (mut by_fip, mut by_dnat) = (rules(), rules());
         by_fip.dnat.clear();
         by_dnat.fip_in.clear();
-        assert_eq!((look(&by_fip), look(&by_dnat)), (0, 0));
-        by_fip.fip_in.clear();
-        assert_eq!(look(&by_fip), 1);
+        // A floating IP leads to the port that was dialled, this mapping to another.
+        for (port, lives_by) in [([31, 144], [&rules(), &by_dnat]), ([0, 80], [&rules(), &by_fip])] {
+            (key.peer_addr, key.peer_port) = (POD, port);
+            let orphans = |rules: &Actual| {
+                let mut orphans = Orphans::default();
+                orphans.look_at(rules, &key, &session);
+                orphans.0.len()
+            };
+            assert_eq!(lives_by.map(orphans), [0, 0]);
+            assert_eq!([&by_fip, &by_dnat].into_iter().filter(|rules| orphans(rules) == 1).count(), 1);
+        }
     }
 
     #[test]

@@ -79,14 +79,20 @@ impl Floating {
             }
         }
         for (key, new) in desired {
-            let begun = if let Some(old) = actual.get(key).filter(|old| old.addr == new.addr) {
+            let written = if let Some(old) = actual.get(key).filter(|old| old.addr == new.addr) {
                 marked(key, *old)
             } else {
+<<<<<<< HEAD
                 let begun = if starts_stateful(key, new) { stateful(*new) } else { *new };
                 self.moves.push(put(*key, begun));
                 begun
+=======
+                let written = if begin(key, new) { stateful(*new) } else { *new };
+                self.moves.push(put(*key, written));
+                written
+>>>>>>> worlds
             };
-            if begun != *new {
+            if written != *new {
                 self.clears.push(put(*key, *new));
             }
         }

@@ -250,6 +250,14 @@ fn an_eip_that_goes_ends_its_sessions_and_a_source_network_that_goes_ends_none()
 }
 
 #[test]
+fn a_port_mapping_that_goes_ends_nothing_that_its_floating_ip_carries_on() {
+    let both = [fip("f", "a", "10.0.1.1"), dnat("d", "a", "tcp/80", "10.0.1.1:80")];
+    let end = |to: &DesiredState| plan(to, &Actual::from(&on_a(both.clone()))).end;
+    assert_eq!(end(&on_a([fip("f", "a", "10.0.1.1")])), []);
+    assert_eq!(end(&on_a([fip("f", "a", "10.0.1.2")])).len(), 2);
+}
+
+#[test]
 fn an_unknown_world_in_the_maps_is_replaced() {
     let mut actual = Actual::default();
     actual.fip_out.insert(POD_2, Fip { addr: [1, 2, 3, 4], flags: 7 });

@@ -54,9 +54,15 @@ type Lost = (Question, Action, Action);
 
 /// The first question whose answer is lost.
 fn lost(gateway: &Gateway<'_>, asked: &Conversations) -> Option<Lost> {
+<<<<<<< HEAD
     let dispatch = |side, kind, tuple| gateway.send(&Sent::new(side, kind, tuple));
     let sent: Vec<_> = asked.0.iter().map(|asked| (*asked, dispatch(asked.side, asked.kind, asked.tuple))).collect();
     sent.into_iter().find_map(|(question, there)| {
+=======
+    let send = |side, kind, tuple| gateway.send(&Sent::new(side, kind, tuple));
+    let fates: Vec<_> = asked.0.iter().map(|asked| (*asked, send(asked.side, asked.kind, asked.tuple))).collect();
+    fates.into_iter().find_map(|(question, there)| {
+>>>>>>> worlds
         let Action::Translate { to, exit, .. } = there else { return None };
         let answerer = if exit == Exit::External { Side::Outside } else { Side::Vpc };
         let kind = question.kind.answer();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use natgw_common::nat::Action;
 
 use super::{
+    gateway::Gateway,
     goals::Goals,
     judge::{Judgement, judge},
     memo::{Fate, Memo},
@@ -14,6 +15,11 @@ use super::{
     worlds::{World, worlds},
 };
 use crate::core::plan::{Actual, MapOp, plan};
+
+/// What becomes of a packet.
+pub(super) fn fate(gateway: &Gateway<'_>, sent: &Sent) -> Action {
+    gateway.send(sent)
+}
 
 /// What the walks have seen.
 #[derive(Debug, Default)]
@@ -52,11 +58,15 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(worlds: &'a [World]) -> Self {
+<<<<<<< HEAD
         #[expect(
             clippy::redundant_closure_for_method_calls,
             reason = "a method of one lifetime fits no pointer of any"
         )]
         let mut memo = Memo::new(probes(), |gateway, sent| gateway.send(sent));
+=======
+        let mut memo = Memo::new(probes(), fate);
+>>>>>>> worlds
         let fates = worlds.iter().map(|world| memo.fates(&world.maps, world.code)).collect();
         Self { worlds, memo, fates, tally: Tally::default() }
     }
