@@ -23,7 +23,7 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// C0 and C1 controls, line and paragraph separators, and the characters of UAX #9 that change directions.
-const fn is_harmful(c: char) -> bool {
+fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -376,8 +376,8 @@ fn tcx_hook(
         }
     }
     remove_link(paths, hook)?;
-    let chain = raw::tcx_chain(ifindex, hook.tcx()).map_err(|source| AttachError::Query { ifindex, source })?;
-    for entry in chain {
+    let entries = raw::tcx_chain(ifindex, hook.tcx()).map_err(|source| AttachError::Query { ifindex, source })?;
+    for entry in entries {
         if let Some(owner) = owner::other_gateway(paths, entry.program_id) {
             return Err(AttachError::Occupied { interface: name.to_owned(), owner });
         }
