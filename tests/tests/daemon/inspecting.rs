@@ -158,8 +158,7 @@ fn detach_leaves_another_gateway_of_the_same_namespace_alone() {
     gateway.write(&rules().route("10.8.0.0/16", "10.0.1.254"));
     drop(gateway.start());
     topology.gw.ip(&[
-        "link add eth9 type dummy".into(),
-        "link add net9 type dummy".into(),
+        "link add eth9 index 201 type veth peer name net9 index 202".into(),
         "addr add 10.9.0.1/24 dev eth9".into(),
         "addr add 198.18.0.1/24 dev net9".into(),
         "link set eth9 up".into(),

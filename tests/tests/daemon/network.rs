@@ -315,7 +315,11 @@ fn eips_leave_an_interface_that_is_the_external_one_no_more() {
     gateway.write(&rules());
     let daemon = gateway.start();
     topology.gw.ip(&["link set net1 down".into(), "link set net1 name old".into(), "link set old up".into()]);
-    topology.gw.ip(&["link add net1 type dummy".into(), "link set net1 up".into()]);
+    topology.gw.ip(&[
+        "link add net1 index 201 type veth peer name peer index 202".into(),
+        "link set peer up".into(),
+        "link set net1 up".into(),
+    ]);
     eventually("the EIPs on the new interface alone", || {
         let there = set(["203.0.113.10/32", "203.0.113.11/32"]);
         let moved =

@@ -225,13 +225,14 @@ fn a_log_that_cannot_be_written_ends_nothing_and_changes_no_exit_code() {
 fn a_stop_is_not_kept_waiting_by_thousands_of_addresses() {
     let topology = Topology::new();
     let gateway = gateway(&topology, NEVER, "");
-    let eips = (0..12_000).map(|n| (format!("e{n}"), format!("100.64.{}.{}", n / 250, n % 250 + 1)));
+    let eips = (0..1_000).map(|n| (format!("e{n}"), format!("100.64.{}.{}", n / 250, n % 250 + 1)));
     gateway.write(&eips.fold(natgw_tests::Rules::new(), |rules, (name, address)| rules.eip(&name, address)));
     let mut daemon = gateway.spawn();
+    daemon.wait_line(0, "the objects", |line| line.message() == "programs attached");
     eventually("the first of many addresses", || (addresses(&topology.gw, "net1").len() > 1).then_some(()));
     let asked = Instant::now();
     assert!(daemon.term().success(), "{}", daemon.logs().text());
     assert!(asked.elapsed().as_secs() < 3, "it took {:?}", asked.elapsed());
     let added = addresses(&topology.gw, "net1").len();
-    assert!(added < 12_000, "all were added first");
+    assert!(added < 1_000, "all were added first");
 }
