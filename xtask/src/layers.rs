@@ -2,6 +2,7 @@
 
 /// What `cargo xtask test` runs under one name.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, no state machine")]
 pub(crate) struct Layer {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,

@@ -58,7 +58,7 @@ pub(super) fn floating(desired: &DesiredState, actual: &Actual) -> Floating {
 }
 
 impl Floating {
-    /// `mark` says of an entry that is there, `starts_stateful` of one that gets its address, whether it needs sessions besides
+    /// `mark` says of an entry that is there, `begin` of one that gets its address, whether it needs sessions besides
     /// what is desired.
     fn of_map(
         &mut self,
@@ -66,7 +66,7 @@ impl Floating {
         actual: &Fips,
         put: fn([u8; 4], Fip) -> MapOp,
         mark: impl Fn(&[u8; 4], &Fip) -> bool,
-        starts_stateful: impl Fn(&[u8; 4], &Fip) -> bool,
+        begin: impl Fn(&[u8; 4], &Fip) -> bool,
     ) {
         let marked = |key: &[u8; 4], old: Fip| {
             let new = desired.get(key).filter(|new| new.addr == old.addr);
@@ -82,15 +82,9 @@ impl Floating {
             let written = if let Some(old) = actual.get(key).filter(|old| old.addr == new.addr) {
                 marked(key, *old)
             } else {
-<<<<<<< HEAD
-                let begun = if starts_stateful(key, new) { stateful(*new) } else { *new };
-                self.moves.push(put(*key, begun));
-                begun
-=======
                 let written = if begin(key, new) { stateful(*new) } else { *new };
                 self.moves.push(put(*key, written));
                 written
->>>>>>> worlds
             };
             if written != *new {
                 self.clears.push(put(*key, *new));

@@ -54,19 +54,13 @@ type Lost = (Question, Action, Action);
 
 /// The first question whose answer is lost.
 fn lost(gateway: &Gateway<'_>, asked: &Conversations) -> Option<Lost> {
-<<<<<<< HEAD
-    let dispatch = |side, kind, tuple| gateway.send(&Sent::new(side, kind, tuple));
-    let sent: Vec<_> = asked.0.iter().map(|asked| (*asked, dispatch(asked.side, asked.kind, asked.tuple))).collect();
-    sent.into_iter().find_map(|(question, there)| {
-=======
     let send = |side, kind, tuple| gateway.send(&Sent::new(side, kind, tuple));
     let fates: Vec<_> = asked.0.iter().map(|asked| (*asked, send(asked.side, asked.kind, asked.tuple))).collect();
     fates.into_iter().find_map(|(question, there)| {
->>>>>>> worlds
         let Action::Translate { to, exit, .. } = there else { return None };
         let answerer = if exit == Exit::External { Side::Outside } else { Side::Vpc };
         let kind = question.kind.answer();
-        let back = dispatch(answerer, kind, to.reversed());
+        let back = send(answerer, kind, to.reversed());
         let home = if question.side == Side::Vpc { Exit::Internal } else { Exit::External };
         let expected = Tuple::of(&Sent::new(question.side, kind, question.tuple.reversed()).packet);
         let arrives = matches!(back, Action::Translate { to, exit, .. } if exit == home && to == expected);

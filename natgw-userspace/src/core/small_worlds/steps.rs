@@ -58,15 +58,7 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(worlds: &'a [World]) -> Self {
-<<<<<<< HEAD
-        #[expect(
-            clippy::redundant_closure_for_method_calls,
-            reason = "a method of one lifetime fits no pointer of any"
-        )]
-        let mut memo = Memo::new(probes(), |gateway, sent| gateway.send(sent));
-=======
         let mut memo = Memo::new(probes(), fate);
->>>>>>> worlds
         let fates = worlds.iter().map(|world| memo.fates(&world.maps, world.code)).collect();
         Self { worlds, memo, fates, tally: Tally::default() }
     }
