@@ -23,7 +23,7 @@ use crate::core::plan::{Actual, plan};
 
 /// The first packet of a conversation.
 #[derive(Debug, Clone, Copy)]
-struct Question {
+pub(super) struct Question {
     side: Side,
     kind: Kind,
     tuple: Tuple,
@@ -31,9 +31,9 @@ struct Question {
 
 /// Conversations that go on together.
 #[derive(Debug)]
-struct Conversations(Vec<Question>);
+pub(super) struct Conversations(Vec<Question>);
 
-fn conversations() -> Vec<Conversations> {
+pub(super) fn conversations() -> Vec<Conversations> {
     let mut all = Vec::new();
     for kind in [Kind::Syn, Kind::Udp, Kind::Echo, Kind::Gre] {
         for eip in EIPS {
@@ -50,10 +50,10 @@ fn conversations() -> Vec<Conversations> {
 }
 
 /// A question whose answer does not come back: the question, what became of it, and of its answer.
-type Lost = (Question, Action, Action);
+pub(super) type Lost = (Question, Action, Action);
 
 /// The first question whose answer is lost.
-fn lost(gateway: &Gateway<'_>, asked: &Conversations) -> Option<Lost> {
+pub(super) fn lost(gateway: &Gateway<'_>, asked: &Conversations) -> Option<Lost> {
     let send = |side, kind, tuple| gateway.send(&Sent::new(side, kind, tuple));
     let fates: Vec<_> = asked.0.iter().map(|asked| (*asked, send(asked.side, asked.kind, asked.tuple))).collect();
     fates.into_iter().find_map(|(question, there)| {

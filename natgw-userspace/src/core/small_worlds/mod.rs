@@ -5,6 +5,7 @@
 //! `worlds` makes the worlds, `gateway` runs `natgw_common::nat` over the model's maps, `probes` are the packets, `memo`
 //! remembers their fates; the other modules hold the tests.
 
+mod bench;
 mod ends;
 mod exchanges;
 mod gateway;
@@ -18,4 +19,4 @@ mod table;
 mod universe;
 mod worlds;
 
-pub(crate) use self::{ends::sessions, worlds::worlds};
+pub(crate) use self::{bench::Bench, ends::sessions, worlds::worlds};
