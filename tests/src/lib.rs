@@ -32,6 +32,7 @@ pub mod trace;
 pub mod traffic;
 
 pub use cluster::Cluster;
+pub use cluster_lab::ClusterLab;
 pub use daemon::Daemon;
 pub use gateway::Gateway;
 pub use lab::Lab;

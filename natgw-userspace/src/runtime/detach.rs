@@ -106,7 +106,10 @@ fn check_namespace(args: &DetachArgs, paths: &GatewayPaths, ns: &NetNs) -> Resul
                 ),
             ));
         }
-        #[expect(clippy::disallowed_methods, reason = "the kernel does not tell when a dead process's programs are gone")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the kernel does not tell when a dead process's programs are gone"
+        )]
         thread::sleep(step);
         waited += step;
     }

@@ -231,7 +231,9 @@ fn a_fight_about_an_address_is_slow_and_said_now_and_then() {
     let mut removed = 0;
     while Instant::now() < end {
         removed += usize::from(
-            topology.gw.run(|| command::output("ip", &["addr", "del", "203.0.113.10/24", "dev", "net1"]).status.success()),
+            topology
+                .gw
+                .run(|| command::output("ip", &["addr", "del", "203.0.113.10/24", "dev", "net1"]).status.success()),
         );
     }
     eventually("the address", || addresses(&topology.gw, "net1").contains("203.0.113.10/24").then_some(()));
@@ -278,7 +280,8 @@ fn the_last_address_takes_no_route_of_any_kind_along() {
     daemon.wait_message(mark, "reconciled");
     assert!(addresses(&topology.gw, "net1").is_empty());
     let main = topology.gw.command("ip", &["route"]);
-    for part in ["via 203.0.113.254 dev net1 weight", "via 203.0.113.253 dev net1 weight", "src 10.0.1.1", "10.79.0.0/16"]
+    for part in
+        ["via 203.0.113.254 dev net1 weight", "via 203.0.113.253 dev net1 weight", "src 10.0.1.1", "10.79.0.0/16"]
     {
         assert!(main.contains(part), "{part}: {main}");
     }
@@ -315,7 +318,8 @@ fn eips_leave_an_interface_that_is_the_external_one_no_more() {
     topology.gw.ip(&["link add net1 type dummy".into(), "link set net1 up".into()]);
     eventually("the EIPs on the new interface alone", || {
         let there = set(["203.0.113.10/32", "203.0.113.11/32"]);
-        let moved = addresses(&topology.gw, "old") == set(["203.0.113.1/24"]) && addresses(&topology.gw, "net1") == there;
+        let moved =
+            addresses(&topology.gw, "old") == set(["203.0.113.1/24"]) && addresses(&topology.gw, "net1") == there;
         moved.then_some(())
     });
     drop(daemon);
