@@ -118,6 +118,17 @@ impl<'a> Objects<'a> {
         })
     }
 
+    /// Waits for an Event of this reason about an object: `type reason note`.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    #[must_use]
+    pub fn wait_event(&self, kind: Kind, name: &str, reason: &str) -> String {
+        let find = || self.events(kind, name).into_iter().find(|event| event.split(' ').nth(1) == Some(reason));
+        clock::eventually(&format!("an Event {reason} about {kind}/{name}"), PATIENCE, || find().is_some());
+        find().expect("it was there")
+    }
+
     /// The Events about an object: `type reason note`.
     ///
     /// # Panics
@@ -186,6 +197,15 @@ fn keys(yaml: &str) -> BTreeSet<Key> {
         .collect()
 }
 
+/// What becomes of the pins when a sandbox is rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pins {
+    /// The node was rebooted.
+    Lost,
+    /// The pod was made again on a node that ran on.
+    Kept,
+}
+
 /// A network whose gateway follows a cluster.
 pub struct ClusterLab<'a> {
     // In the order of their end: the process, what it left in the kernel, the objects, the namespaces.
@@ -230,6 +250,20 @@ impl<'a> ClusterLab<'a> {
             line.message() == "reconciled" && line.text.contains("\"complete\":true")
         });
         self.daemon = Some(daemon);
+    }
+
+    /// What a node's reboot does: the container is killed, its pod gets a new network namespace with new interfaces, and
+    /// the pins are gone unless this is a pod that was made again on the same node.
+    ///
+    /// # Panics
+    /// When the pins cannot be removed.
+    pub fn rebuild_sandbox(&mut self, pins: Pins) {
+        self.daemon = None;
+        self.net.rebuild_gateway();
+        self.gateway.move_to(&self.net.gw);
+        if pins == Pins::Lost {
+            std::fs::remove_dir_all(self.gateway.pins()).expect("pins can be removed");
+        }
     }
 
     /// Puts a new daemon in the place of the old one, which is killed if it still runs.

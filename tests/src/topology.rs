@@ -115,6 +115,11 @@ impl Topology {
             // A test counts the errors it provokes, so no host may hold some back.
             ns.sysctl("net/ipv4/icmp_ratelimit", "0");
         }
+        self.set_gateway_sysctls();
+    }
+
+    /// What a fresh pod has, or worse.
+    fn set_gateway_sysctls(&self) {
         // A fresh pod on a distribution that filters reverse paths: the daemon has to set what it needs by itself.
         for (key, value) in [
             ("ip_forward", "0"),
@@ -268,6 +273,26 @@ impl Topology {
         if matches!(self.builder.external, External::Macvlan | External::Vlan) {
             self.ext.ip(&["link del nic".into()]);
         }
+    }
+
+    /// What a node's reboot does to the pod: a new network namespace with new interfaces of other MAC addresses in the
+    /// place of the old. Whoever still runs in the old one keeps it alive, and has to be ended first.
+    pub fn rebuild_gateway(&mut self) {
+        // At once: the kernel takes its time with a namespace, and the names of the peers are needed again.
+        self.unplug_external();
+        self.gw.ip(&["link del eth0".into()]);
+        self.gw = Netns::new("gw");
+        self.set_gateway_sysctls();
+        let Builder { internal_mtu: mtu, .. } = self.builder;
+        let (gw, vpc) = (self.gw.name(), self.vpc.name());
+        crate::command::ip_batch(
+            None,
+            &[format!("link add eth0 index 100 netns {gw} mtu {mtu} type veth peer name gw netns {vpc} mtu {mtu}")],
+        );
+        self.vpc.ip(&["link set gw master br0 up".into()]);
+        self.gw.ip(&["addr add 10.0.1.1/24 dev eth0".into(), "link set eth0 up".into()]);
+        self.plug_external();
+        self.wait_links();
     }
 
     /// Waits until every link of the network carries packets. The kernel brings a link up in the background: until

@@ -3,9 +3,9 @@
 use natgw_tests::{
     ClusterLab, Proto,
     cluster::shared,
-    lab::{EIP1, EIP2, EIP3},
+    lab::EIP3,
     tcp::{self, TcpServer},
-    topology::{CLIENT, POD2, SERVER},
+    topology::{CLIENT, POD2},
     traffic::{Traffic, at, rules},
 };
 use natgw_userspace::core::objects::Kind;
@@ -41,14 +41,13 @@ fn a_dnat_rule_is_made_moved_and_deleted_and_only_its_own_connections_end() {
     tcp::assert_transfers(&lab.net.server, at(EIP3, 90), 10_000);
     assert!(!first.take_peers().is_empty() && second.take_peers().is_empty());
     lab.set(&rules().eip("eip3", EIP3).dnat("eip3", Proto::Tcp, 90, POD2, 9002), |maps| {
-        maps.entries("DNAT").iter().any(|entry| entry.contains("35,42") || entry.contains("9002"))
+        maps.entries("DNAT").iter().any(|entry| entry.contains("[35,42]"))
     });
     tcp::assert_transfers(&lab.net.server, at(EIP3, 90), 10_000);
     assert!(first.take_peers().is_empty() && !second.take_peers().is_empty());
     lab.set(&rules().eip("eip3", EIP3), |maps| maps.len("DNAT") == 2);
     let refused = tcp::connect(&lab.net.server, at(EIP3, 90)).expect_err("the rule is gone");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-    let _ = (EIP1, EIP2, SERVER);
     // The refused connection was a reset, of nobody's connection.
     traffic.assert_no_loss();
 }

@@ -3,9 +3,13 @@
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
 mod accounts;
+mod burst;
 mod ending;
 mod life_cycle;
+mod losses;
 mod objects;
 mod outages;
 mod proxy;
+mod refusals;
+mod rights;
 mod support;

@@ -3,3 +3,4 @@
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
 mod ground;
+mod scenarios;
