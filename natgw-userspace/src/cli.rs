@@ -18,7 +18,9 @@ use crate::{
     cluster::{crd, source::Watching},
     core::printable::printable_lines,
     exit::{self, Exit, Failure},
-    logging, runtime, status,
+    logging,
+    observe::{self, Listen},
+    runtime, status,
 };
 
 /// Where the bpffs is mounted when nothing else is said.
@@ -46,6 +48,8 @@ pub enum Command {
     Rules(InspectArgs),
     /// Show the sessions
     Sessions(SessionsArgs),
+    /// Ask the running daemon whether it is alive or ready, for probes
+    Probe(ProbeArgs),
     /// Remove the data plane of a gateway: programs, pins, addresses and routes it added
     Detach(DetachArgs),
     /// Print the custom resource definitions as YAML, for clusters without kube-ovn
@@ -105,6 +109,9 @@ pub struct RunArgs {
     /// Capacity of the session table; only used when the maps are created [default: 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "NATGW_MAX_SESSIONS")]
     pub max_sessions: Option<u32>,
+    /// Where health and metrics are served: an address with a port, or `off` [default: 127.0.0.1:9808]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "NATGW_LISTEN")]
+    pub listen: Option<Listen>,
     /// Configuration file (TOML); also holds timeouts, intervals and ports
     #[arg(long, value_name = "FILE", env = "NATGW_CONFIG")]
     pub config: Option<PathBuf>,
@@ -184,6 +191,28 @@ pub struct SessionsArgs {
     /// At most this many
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+}
+
+/// Options of `natgw probe`.
+#[derive(Debug, Clone, Args)]
+pub struct ProbeArgs {
+    /// What to ask for
+    pub probe: Probe,
+    /// Where the daemon serves it, as its own --listen [default: 127.0.0.1:9808]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "NATGW_LISTEN")]
+    pub listen: Option<Listen>,
+    /// How long to wait for the answer
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// What `natgw probe` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Probe {
+    /// Whether its loop turns; not whether the API server does
+    Live,
+    /// Whether it forwards what is wanted
+    Ready,
 }
 
 /// Options of `natgw detach`.
@@ -287,6 +316,7 @@ fn dispatch(command: Command) -> Result<Exit, Failure> {
         Command::Status(args) => status::status(&args),
         Command::Rules(args) => status::rules(&args),
         Command::Sessions(args) => status::sessions(&args),
+        Command::Probe(args) => observe::probe::probe(&args),
         Command::Detach(args) => runtime::detach::detach(&args),
         Command::Crds(args) => crd::print(&args),
         Command::Completion { shell } => {
@@ -328,13 +358,14 @@ mod tests {
         let cli = parse(
             "natgw run --gateway gw --manifests /m --netns /n --internal-interface e --external-interface x --bpffs /b \
              --redirect off --unmatched drop --config /c --log-format json --log-level debug --attach clsact \
-             --lock-wait 0s --max-sessions 1000",
+             --lock-wait 0s --max-sessions 1000 --listen [::1]:9000",
         )
         .expect("valid");
         let Command::Run(args) = cli.command else { panic!("not run") };
         assert_eq!(args.redirect, Some(Switch::Off));
         assert_eq!(args.lock_wait, Some(Duration::ZERO));
         assert_eq!(args.max_sessions, Some(1000));
+        assert_eq!(args.listen.and_then(Listen::address), "[::1]:9000".parse().ok());
     }
 
     #[test]
@@ -344,6 +375,8 @@ mod tests {
             ("natgw run --unmatched reject", "forward, drop"),
             ("natgw run --lock-wait 5", "time unit"),
             ("natgw run --max-sessions 0", "0 is not in"),
+            ("natgw run --listen 9808", "127.0.0.1:9808"),
+            ("natgw probe healthy", "live, ready"),
             ("natgw sessions --proto tpc", "tcp, udp, icmp"),
             ("natgw sessions --eip 300.1.1.1", "invalid IPv4"),
             ("natgw crds --kind Pod", "Subnet, QoSPolicy, VpcNatGateway"),

@@ -16,6 +16,7 @@ use crate::{
     cluster::source::Watching,
     exit::{Exit, Failure},
     net::Prefix,
+    observe::Listen,
 };
 
 /// The whole file; everything is optional.
@@ -41,6 +42,8 @@ pub struct ConfigFile {
     pub lock_wait: Option<Duration>,
     /// As `--max-sessions`.
     pub max_sessions: Option<u32>,
+    /// As `--listen`.
+    pub listen: Option<Listen>,
     /// Interval of the drift check.
     #[serde(default, with = "humantime_serde::option")]
     pub resync: Option<Duration>,
@@ -197,6 +200,7 @@ mod tests {
             ("gatway = \"gw1\"", &["line 1", "gatway", "gateway"][..]),
             ("[internal]\nsubnet_gateway = \"10.0.0\"", &["line 2", "subnet_gateway"]),
             ("redirect = \"maybe\"", &["maybe", "on", "off"]),
+            ("listen = \"9808\"", &["line 1", "`9808`", "127.0.0.1:9808", "off"]),
             ("resync = \"soon\"", &["line 1", "resync"]),
             ("[external]\nsubnet = \"203.0.113.0\"", &["203.0.113.0/24"]),
             ("[timeouts]\ntcp = \"1s\"", &["line 2", "tcp", "tcp_established"]),

@@ -8,7 +8,7 @@ use std::{error::Error, fmt, process};
 pub enum Exit {
     /// Done.
     Ok = 0,
-    /// `natgw check` found errors, or something failed that has no number of its own.
+    /// `natgw check` found errors, `natgw probe` got a no or no answer, or something failed that has no number of its own.
     Failure = 1,
     /// The command line, an environment variable or the configuration file is wrong.
     Usage = 2,
@@ -32,7 +32,7 @@ impl From<Exit> for process::ExitCode {
 pub const HELP: &str = "\
 Exit codes:
   0  done
-  1  `natgw check` found errors, or another failure
+  1  `natgw check` found errors, `natgw probe` got a no or no answer, or another failure
   2  wrong command line, environment variable or configuration file
   3  something is missing: capabilities, bpffs, kernel feature, eBPF object
   4  the pinned maps have another layout; the old data plane was not touched

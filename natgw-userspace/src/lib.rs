@@ -9,6 +9,7 @@ pub mod datapath;
 pub mod exit;
 pub mod logging;
 pub mod net;
+pub mod observe;
 pub mod preflight;
 pub mod runtime;
 pub mod source;

@@ -40,6 +40,8 @@ impl Daemon {
         let started = Instant::now();
         let mut child = Command::new(binary)
             .args(args)
+            // The processes of all tests share one loopback; a test that asks for an address gives it as an argument.
+            .env("NATGW_LISTEN", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

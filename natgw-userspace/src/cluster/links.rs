@@ -37,6 +37,16 @@ struct Link {
     failing: Option<(Instant, String)>,
     /// When the last watches began.
     begun: Vec<Instant>,
+    counted: WatchCount,
+}
+
+/// What the watch of a kind has come to, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WatchCount {
+    /// Complete lists that were begun: the first, and one after every watch that could not be resumed.
+    pub lists: u64,
+    /// Lists and watches that failed.
+    pub errors: u64,
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +72,20 @@ impl Links {
         let link = links.entry(kind).or_default();
         let since = link.failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
         link.failing = Some((since, why));
+        link.counted.errors += 1;
         drop(links);
         self.shared.changed.notify_one();
+    }
+
+    /// A complete list of `kind` was begun.
+    pub(super) fn listing(&self, kind: Kind) {
+        self.lock().entry(kind).or_default().counted.lists += 1;
+    }
+
+    /// What was counted so far, by kind.
+    #[must_use]
+    pub(super) fn counted(&self) -> BTreeMap<Kind, WatchCount> {
+        self.lock().iter().map(|(kind, link)| (*kind, link.counted)).collect()
     }
 
     /// The server answered a request for `kind`.
@@ -201,6 +223,7 @@ mod tests {
         let since = links.failing()[&Kind::Subnet].0;
         links.failed(Kind::Subnet, "reset".to_owned());
         assert_eq!(links.failing()[&Kind::Subnet], (since, "reset".to_owned()));
+        assert_eq!(links.counted()[&Kind::Subnet], WatchCount { lists: 0, errors: 2 });
         links.answered(Kind::Subnet);
         assert!(links.failing().is_empty());
     }

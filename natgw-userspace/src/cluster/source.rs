@@ -1,6 +1,6 @@
 //! The cluster as the daemon sees it: an index that follows the API server, and what is wrong with the connection.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::ValueEnum;
 use kube::Client;
@@ -11,6 +11,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use super::links::WatchCount;
 use super::{
     client::{ClientError, ClusterOptions, connect},
     fold::{Change, Fold, Observed},
@@ -154,6 +155,12 @@ impl ClusterSource {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         self.links.failing().into_values().map(|(_, why)| why).collect()
+    }
+
+    /// What the watches have come to so far, by kind.
+    #[must_use]
+    pub fn watch_counts(&self) -> BTreeMap<Kind, WatchCount> {
+        self.links.counted()
     }
 
     /// Since when what is known of a required kind may be out of date.

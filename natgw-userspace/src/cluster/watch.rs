@@ -65,7 +65,9 @@ pub(super) async fn watch(kind: Kind, client: Client, mut selection: Selection, 
             match events.next().await {
                 // The beginning of an attempt is no success.
                 Some(Ok(event)) => {
-                    if !matches!(event, Event::Init) {
+                    if matches!(event, Event::Init) {
+                        links.listing(kind);
+                    } else {
                         delays.reset();
                     }
                     if heard.send((kind, event)).await.is_err() {

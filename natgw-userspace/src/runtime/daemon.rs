@@ -19,11 +19,13 @@ use super::{
     brake::Brake,
     hold::hold,
     network::{Network, Step},
+    observing::Observer,
     publishing::Publishing,
+    repair::Repair,
     reporter::Reporter,
     startup::{Startup, Stop},
     sweeper,
-    telling::{describe, repairs},
+    telling::{describe, repair, repairs},
     work::{Cause, Work},
 };
 use crate::{
@@ -69,9 +71,10 @@ pub(super) struct Daemon<'a> {
     watch: Option<LinkWatch>,
     pub(super) source: Option<Source>,
     pub(super) publishing: Publishing,
+    pub(super) observer: Observer,
     /// The source's watch failed; it is asked again at the next retry.
     watch_broken: bool,
-    reporter: Reporter,
+    pub(super) reporter: Reporter,
     backoff: Backoff,
     brake: Brake,
     /// What the source said last, and how many objects it had.
@@ -98,7 +101,12 @@ pub(super) struct Daemon<'a> {
 }
 
 impl<'a> Daemon<'a> {
-    pub(super) fn new(options: &'a Options, startup: Startup, started: Instant) -> Result<Self, Failure> {
+    pub(super) fn new(
+        options: &'a Options,
+        startup: Startup,
+        observer: Observer,
+        started: Instant,
+    ) -> Result<Self, Failure> {
         let Startup { ns, paths, lock, datapath, adopted, stop } = startup;
         let watch = LinkWatch::start(&ns, &[&options.internal, &options.external])
             .map_err(|error| Failure::from_error(Exit::Preflight, &error))?;
@@ -115,6 +123,7 @@ impl<'a> Daemon<'a> {
             watch: Some(watch),
             source: None,
             publishing: Publishing::default(),
+            observer,
             watch_broken: false,
             reporter: Reporter::default(),
             backoff: Backoff::default(),
@@ -164,6 +173,7 @@ impl<'a> Daemon<'a> {
             tokio::time::interval_at(tokio::time::Instant::now() + self.options.resync, self.options.resync);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.observer.health.beat();
             let retry = Backoff::wait(self.backoff.due());
             tokio::select! {
                 signal = self.stop.wait() => {
@@ -191,6 +201,7 @@ impl<'a> Daemon<'a> {
                     News::Broken(error) => {
                         // The retry reads everything and watches again.
                         self.watch_broken = true;
+                        self.observer.health.open(Some(&error));
                         self.reporter.problems("source", [error]);
                         self.backoff.failed(tokio::time::Instant::now());
                     }
@@ -320,10 +331,11 @@ impl<'a> Daemon<'a> {
         self.schedule(errors, work);
         // What follows from a change that came without an event is no repair.
         if cause == Cause::Drift && !changed {
-            repaired.extend(written.plan.ops.iter().map(describe));
+            repaired.extend(written.plan.ops.iter().map(repair));
         }
         self.tell_passed(&repaired, cause);
         let writes = self.datapath.maps().writes() - writes_before;
+        self.observe(cause, begun.elapsed(), writes, errors);
         if cause == Cause::Change || changed || !written.plan.is_empty() {
             self.tell_reconciled(writes, written.ended, begun.elapsed(), errors);
         }
@@ -336,7 +348,8 @@ impl<'a> Daemon<'a> {
     }
 
     /// Tells what was put back; of a fight about it only now and then.
-    fn tell_passed(&mut self, repaired: &[String], cause: Cause) {
+    fn tell_passed(&mut self, repaired: &[Repair], cause: Cause) {
+        self.observer.repaired(repaired);
         if cause != Cause::Network {
             return self.tell_repairs(repaired);
         }
@@ -365,7 +378,7 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    async fn finish_network(&mut self, leaving: &[(Ipv4Addr, u8)], repaired: &mut Vec<String>) -> usize {
+    async fn finish_network(&mut self, leaving: &[(Ipv4Addr, u8)], repaired: &mut Vec<Repair>) -> usize {
         let eips: BTreeSet<Ipv4Addr> = self.effective.eips.keys().map(|eip| Ipv4Addr::from(*eip)).collect();
         // Before the first complete read only prefix changes of living EIPs are made.
         let leaving: Vec<(Ipv4Addr, u8)> =
@@ -391,6 +404,7 @@ impl<'a> Daemon<'a> {
     async fn begin(&mut self) {
         self.pass(Work::EVERYTHING, Cause::Change).await;
         self.begun = true;
+        self.observer.health.begun();
         self.tell_ready();
         self.end_orphans();
     }
@@ -402,6 +416,7 @@ impl<'a> Daemon<'a> {
         };
         self.source = source;
         self.publishing.start(self.source.as_ref(), &self.options.gateway);
+        self.observer.health.open(error.as_deref());
         if self.reporter.problems("source", error) > 0 {
             self.backoff.failed(tokio::time::Instant::now());
         }
@@ -425,6 +440,7 @@ impl<'a> Daemon<'a> {
         self.diagnostics = diagnostics;
         let changed = self.desired != desired;
         self.desired = desired;
+        self.observer.health.read(reading.incomplete.as_deref());
         let complete = reading.incomplete.is_none();
         let held = reading.incomplete.filter(|_| !self.complete);
         self.complete |= complete;
@@ -436,6 +452,7 @@ impl<'a> Daemon<'a> {
     fn tell_connection(&mut self) {
         let problems = self.source.as_ref().and_then(Source::cluster).map(ClusterSource::problems);
         self.reporter.problems("connection", problems.unwrap_or_default());
+        self.observe_cluster();
     }
 
     /// What should be there now. While incomplete this depends on what is pinned.
@@ -471,6 +488,7 @@ impl<'a> Daemon<'a> {
             plan.ops.iter().filter_map(|op| if let MapOp::DelEip(eip) = op { Some((*eip).into()) } else { None });
         self.unprogrammed = written.failed.iter().filter_map(|(op, _)| refused_eip(op)).collect();
         self.publishing.maps_written(&written.failed, &self.effective);
+        self.observer.maps_written(&written.failed);
         self.network.forget(gone);
         self.pending_end.extend_from_slice(&plan.end);
         written.ended = self.end_sessions(&mut written.errors);
@@ -583,7 +601,7 @@ impl<'a> Daemon<'a> {
 
     pub(super) fn start_sweeping(&self) {
         if let Ok(sweeper) = self.datapath.sweeper() {
-            sweeper::spawn(sweeper, self.options.sweep);
+            sweeper::spawn(sweeper, self.options.sweep, self.observer.metrics.sessions.clone());
         }
     }
 

@@ -9,8 +9,10 @@ mod daemon;
 pub mod detach;
 mod hold;
 mod network;
+mod observing;
 pub mod options;
 mod publishing;
+mod repair;
 mod reporter;
 mod startup;
 mod sweeper;
@@ -21,8 +23,10 @@ use std::time::Instant;
 
 use crate::{
     cli::RunArgs,
+    datapath::GatewayPaths,
     exit::{Exit, Failure},
     logging,
+    observe::{Health, Metrics, Server},
 };
 
 pub use options::Options;
@@ -37,8 +41,15 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     logging::init(options.log_format, &options.log_level)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
-        let Some(startup) = startup::start(&options).await? else { return Ok(()) };
-        daemon::Daemon::new(&options, startup, started)?.run().await
+        let paths = GatewayPaths::new(&options.bpffs, &options.gateway)
+            .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+        let health = Health::new([&options.internal, &options.external], options.resync, options.lock_wait);
+        let metrics = Metrics::new(paths.clone(), health.clone());
+        let mut server = Server::start(options.listen, health.clone(), metrics.clone())
+            .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+        let Some(startup) = startup::start(&options, paths, &health, &mut server).await? else { return Ok(()) };
+        let observer = observing::Observer::new(health, metrics);
+        daemon::Daemon::new(&options, startup, observer, started)?.run().await
     });
     // A thread that waits for the lock or sweeps must not keep the process.
     runtime.shutdown_background();

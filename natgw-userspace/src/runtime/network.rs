@@ -8,7 +8,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::{Options, startup::Stop};
+use super::{Options, repair::Repair, startup::Stop};
 use crate::{
     core::{
         desired::{DesiredState, Entry, Ipv4Cidr, NextHop},
@@ -25,6 +25,7 @@ use crate::{
         routes::{DEFAULT, Obstacle, RoutePlan, subnet_gateway},
         sysctl,
     },
+    observe::metrics::Drift,
 };
 
 /// One of the two interfaces.
@@ -68,8 +69,8 @@ impl Interface {
 /// What a step did.
 #[derive(Debug, Default)]
 pub(super) struct Step {
-    /// Things put back that had been there before, in words.
-    pub(super) repaired: Vec<String>,
+    /// Things put back that had been there before.
+    pub(super) repaired: Vec<Repair>,
     /// What failed, in words; worth another try.
     pub(super) errors: Vec<String>,
     /// What cannot be done until something else changes, in words.
@@ -155,6 +156,16 @@ impl Network {
         other
     }
 
+    /// How many EIPs are addresses of the external interface.
+    pub(super) fn addresses_in_place(&self) -> usize {
+        self.had_addresses.len()
+    }
+
+    /// How many VPC routes are set.
+    pub(super) fn routes_in_place(&self) -> usize {
+        self.had_routes.len()
+    }
+
     /// Tells the announcer the external interface's state; after its addresses are in place.
     pub(super) fn announce_link(&self) {
         self.announcer.link(self.external.link);
@@ -169,7 +180,8 @@ impl Network {
         let mut step = Step::default();
         match self.ns.run(|| sysctl::ensure(&settings)) {
             Ok((written, errors)) => {
-                step.repaired.extend(written.into_iter().map(|name| format!("sysctl {name}")));
+                let repair = |name| Repair::new(Drift::Sysctl, format!("sysctl {name}"));
+                step.repaired.extend(written.into_iter().map(repair));
                 step.errors.extend(errors.iter().filter(|error| !error.is_gone()).map(ToString::to_string));
             }
             Err(error) => step.errors.push(error.to_string()),
@@ -209,7 +221,8 @@ impl Network {
             let there = existing.iter().any(|address| address.addr == addr);
             match self.netlink.add_address(link.ifindex, (addr, prefix_len)).await {
                 Ok(()) if self.had_addresses.contains(&addr) && !there => {
-                    step.repaired.push(format!("address {addr}/{prefix_len} on {}", self.external.name));
+                    let what = format!("address {addr}/{prefix_len} on {}", self.external.name);
+                    step.repaired.push(Repair::new(Drift::Address, what));
                     self.announced.remove(&addr);
                 }
                 Ok(()) => tracing::debug!(%addr, prefix_len, "address added"),
@@ -341,7 +354,8 @@ impl Network {
             }
             match self.netlink.replace_route(link.ifindex, (dest, via)).await {
                 Ok(()) if self.had_routes.contains(&dest) => {
-                    step.repaired.push(format!("route {dest} via {via} on {}", self.internal.name));
+                    let what = format!("route {dest} via {via} on {}", self.internal.name);
+                    step.repaired.push(Repair::new(Drift::Route, what));
                 }
                 Ok(()) => tracing::info!(%dest, %via, "route set"),
                 Err(error) => {
@@ -393,7 +407,8 @@ impl Network {
         if !there {
             match self.netlink.set_default_route(link.ifindex, via).await {
                 Ok(()) if self.had_default => {
-                    step.repaired.push(format!("default route via {via} on {}", self.external.name));
+                    let what = format!("default route via {via} on {}", self.external.name);
+                    step.repaired.push(Repair::new(Drift::Route, what));
                 }
                 Ok(()) => tracing::info!(%via, "default route set"),
                 Err(error) => step.fail(&error),

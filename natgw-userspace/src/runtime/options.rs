@@ -10,6 +10,7 @@ use crate::{
     config_file::{self, ConfigFile},
     exit::{Exit, Failure},
     net::Prefix,
+    observe::Listen,
     source::SourceOptions,
 };
 
@@ -51,6 +52,8 @@ pub struct Options {
     pub lock_wait: Duration,
     /// Capacity of the session table.
     pub max_sessions: u32,
+    /// Where health and metrics are served.
+    pub listen: Listen,
     /// Interval of the drift check.
     pub resync: Duration,
     /// Interval of the sweeper.
@@ -101,6 +104,7 @@ impl Options {
             attach: pick(args.attach.as_ref(), file.attach.as_ref()).unwrap_or(Attach::Auto),
             lock_wait: pick(args.lock_wait.as_ref(), file.lock_wait.as_ref()).unwrap_or(Duration::from_secs(30)),
             max_sessions: pick(args.max_sessions.as_ref(), file.max_sessions.as_ref()).unwrap_or(1 << 20),
+            listen: pick(args.listen.as_ref(), file.listen.as_ref()).unwrap_or_default(),
             resync: file.resync.unwrap_or(DEFAULT_RESYNC),
             sweep: file.sweep.unwrap_or(DEFAULT_SWEEP),
             subnet_gateway: file.internal.subnet_gateway,
@@ -222,7 +226,15 @@ mod tests {
         assert_eq!(options.internal, "eth7");
         assert_eq!(options.unmatched, Unmatched::Drop);
         assert_eq!(options.resync, Duration::from_mins(1));
+        assert_eq!(options.listen, Listen::Default);
         assert_eq!((options.redirect, options.lock_wait), (Switch::On, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn the_address_of_the_command_line_wins_over_the_one_of_the_file() {
+        let listen = |args: &RunArgs| merge(args, "listen = \"127.0.0.1:1\"").expect("valid").listen;
+        assert_eq!(listen(&RunArgs { listen: Some(Listen::Off), ..minimal() }), Listen::Off);
+        assert_eq!(listen(&minimal()).address(), "127.0.0.1:1".parse().ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
         events::{Note, Severity},
         ready::GatewayFacts,
         wanted::{Said, differences},
-        writer::Writer,
+        writer::{Tally, Writer},
     },
     core::{
         desired::{DesiredState, Entry},
@@ -50,6 +50,11 @@ impl Publishing {
     pub(super) fn start(&mut self, source: Option<&Source>, gateway: &str) {
         let cluster = source.and_then(Source::cluster);
         self.writer = cluster.map(|cluster| Writer::start(cluster.client(), gateway));
+    }
+
+    /// What was written so far, if the source is a cluster.
+    pub(super) fn tally(&self) -> Option<Tally> {
+        self.writer.as_ref().map(Writer::tally)
     }
 
     /// Takes over which map writes failed.

@@ -27,6 +27,12 @@ impl Reporter {
         before.len()
     }
 
+    /// What is wrong now in these areas, in words.
+    #[must_use]
+    pub(super) fn outstanding(&self, areas: &[&str]) -> Vec<String> {
+        areas.iter().filter_map(|area| self.problems.get(area)).flatten().cloned().collect()
+    }
+
     /// Everything that is wrong with the objects now.
     pub(super) fn diagnostics(&mut self, now: Vec<Diagnostic>) {
         let now: BTreeMap<String, Diagnostic> = now.into_iter().map(|one| (identity(&one), one)).collect();
@@ -86,7 +92,7 @@ mod tests {
         assert_eq!(reporter.problems("addresses", ["a".to_owned(), "b".to_owned(), "a".to_owned()]), 2);
         assert_eq!(reporter.problems("routes", ["c".to_owned()]), 1);
         assert_eq!(reporter.problems("addresses", []), 0);
-        assert_eq!(reporter.problems["routes"].len(), 1);
+        assert_eq!(reporter.outstanding(&["addresses", "routes", "maps"]), ["c"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
     datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, MapsError},
     exit::{Exit, Failure},
     net::{NetNs, NetNsError},
+    observe::{Health, Server, health::Loaded},
     preflight::{Level, Preflight},
 };
 
@@ -62,18 +63,26 @@ pub(super) struct Startup {
 }
 
 /// Gets everything that the loop needs; `None` when a signal ended the wait for the lock.
-pub(super) async fn start(options: &Options) -> Result<Option<Startup>, Failure> {
+pub(super) async fn start(
+    options: &Options,
+    paths: GatewayPaths,
+    health: &Health,
+    server: &mut Server,
+) -> Result<Option<Startup>, Failure> {
     let mut stop = Stop::new()?;
-    let paths = GatewayPaths::new(&options.bpffs, &options.gateway)
-        .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
     let ns = preflight(options)?;
+    health.stage("another natgw of this gateway has to end");
     let Some(lock) = lock(&paths, options, &mut stop).await? else { return Ok(None) };
+    health.stage("the data plane is being loaded");
+    server.settle().await.map_err(|error| Failure::from_error(Exit::Usage, &error))?;
     let load = LoadOptions { max_sessions: options.max_sessions, ..LoadOptions::default() };
     // Inside the namespace: an upgrade of the maps replaces the programs of the filters there.
-    let (datapath, report) = tokio::task::block_in_place(|| ns.run(|| Datapath::load(&paths, &lock, &load)))
+    let (mut datapath, report) = tokio::task::block_in_place(|| ns.run(|| Datapath::load(&paths, &lock, &load)))
         .map_err(|error| Failure::from_error(Exit::Preflight, &error))?
         .map_err(|error| Failure::from_error(load_exit(&error), &error))?;
     let adopted = report.created.is_empty();
+    let pinned = tokio::task::block_in_place(|| datapath.maps().read_actual());
+    health.loaded(Loaded { adopted, eips: pinned.map_or(0, |pinned| pinned.eips.len()) });
     tell(options, &report, adopted);
     Ok(Some(Startup { ns, paths, lock, datapath, adopted, stop }))
 }

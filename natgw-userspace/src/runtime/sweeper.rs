@@ -11,10 +11,11 @@ use tokio::time::MissedTickBehavior;
 use crate::{
     core::plan::{Actual, EndSessions},
     datapath::{GatewayPaths, Maps, SweepError, Sweeper},
+    observe::metrics::SessionMetrics,
 };
 
 /// Starts the periodic sweep. It ends with the runtime.
-pub(super) fn spawn(sweeper: Sweeper, interval: Duration) {
+pub(super) fn spawn(sweeper: Sweeper, interval: Duration, metrics: SessionMetrics) {
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -27,6 +28,7 @@ pub(super) fn spawn(sweeper: Sweeper, interval: Duration) {
             match swept {
                 Ok(report) => {
                     failing = false;
+                    metrics.swept(report.seen.saturating_sub(report.removed));
                     tracing::debug!(seen = report.seen, proposed = report.proposed, removed = report.removed, "swept");
                 }
                 Err(error) if !failing => {

@@ -2,11 +2,12 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use super::{daemon::Daemon, startup::millis};
+use super::{daemon::Daemon, repair::Repair, startup::millis};
 use crate::{
     cluster::status::events::Severity,
     core::plan::MapOp,
-    datapath::{Attached, Mechanism, Outcome},
+    datapath::{Attached, Hook, Mechanism, Outcome},
+    observe::metrics::Drift,
 };
 
 /// More repairs than this in one pass are only counted.
@@ -25,7 +26,7 @@ impl Daemon<'_> {
         }
     }
 
-    pub(super) fn tell_repairs(&mut self, repaired: &[String]) {
+    pub(super) fn tell_repairs(&mut self, repaired: &[Repair]) {
         if repaired.is_empty() {
             return;
         }
@@ -35,7 +36,7 @@ impl Daemon<'_> {
         }
         tracing::warn!(repaired = repaired.len(), repairs_total = self.repairs, "drift repaired");
         let (said, more) = (repaired.len().min(REPAIRS_IN_EVENT), repaired.len().saturating_sub(REPAIRS_IN_EVENT));
-        let mut text = repaired.iter().take(said).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let mut text = repaired.iter().take(said).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if more > 0 {
             text = format!("{text} and {more} more");
         }
@@ -85,9 +86,15 @@ pub(super) fn word(mechanism: Mechanism) -> &'static str {
 }
 
 /// Hooks of an attached interface that had lost their program.
-pub(super) fn repairs(attached: &Attached, interface: &str) -> Vec<String> {
+pub(super) fn repairs(attached: &Attached, interface: &str) -> Vec<Repair> {
     let changed = attached.hooks.iter().filter(|(_, outcome)| *outcome != Outcome::Unchanged);
-    changed.map(|(hook, _)| format!("program {} on {interface}", hook.name())).collect()
+    let repair = |hook: &Hook| Repair::new(Drift::Program, format!("program {} on {interface}", hook.name()));
+    changed.map(|(hook, _)| repair(hook)).collect()
+}
+
+/// A rule map that was not as it should be.
+pub(super) fn repair(op: &MapOp) -> Repair {
+    Repair::new(Drift::MapEntry, describe(op))
 }
 
 /// The map entry that an operation is about.

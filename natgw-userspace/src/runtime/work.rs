@@ -1,5 +1,7 @@
 //! What a pass of the daemon looks at, and why.
 
+pub(super) use crate::observe::metrics::Cause;
+
 /// What a pass has to look at.
 #[expect(clippy::struct_excessive_bools, reason = "independent parts, any of which may need a look")]
 #[derive(Debug, Clone, Copy, Default)]
@@ -21,19 +23,6 @@ impl Work {
     pub(super) const INTERFACES: Self = Self { source: false, rules: false, ..Self::EVERYTHING };
     pub(super) const DRIFT: Self = Self { announce: false, ..Self::EVERYTHING };
     pub(super) const RULES: Self = Self { source: true, rules: true, hooks: false, network: true, announce: false };
-}
-
-/// Why a pass is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The start, or the source changed.
-    Change,
-    /// News of the interfaces.
-    Network,
-    /// Something failed before.
-    Retry,
-    /// The periodic check. The source is read again too: not every change of it comes with an event.
-    Drift,
 }
 
 impl Work {

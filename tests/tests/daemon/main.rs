@@ -5,5 +5,6 @@ mod confined;
 mod following;
 mod inspecting;
 mod network;
+mod observing;
 mod starting;
 mod support;
