@@ -123,8 +123,8 @@ fn source(state: &State, now: Instant) -> Option<Finding> {
     if state.synced {
         return (!troubles.is_empty()).then(|| finding(Reason::SourceStale, format!("for {age}: {why}")));
     }
-    // An adopted data plane without any EIP forwards nothing: it was made by a start that came no further.
-    let pinned = state.loaded.map_or(0, |loaded| if loaded.adopted { loaded.eips } else { 0 });
+    // Pinned maps without any EIP forward nothing: they were made by a start that came no further.
+    let pinned = state.loaded.map_or(0, |loaded| loaded.eips);
     Some(if pinned == 0 {
         finding(Reason::SourceNeverSynced, format!("the source has not been read completely for {age}: {why}"))
     } else {

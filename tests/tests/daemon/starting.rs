@@ -18,7 +18,7 @@ fn wrong_settings_are_usage_errors_that_name_what_is_wrong() {
     let config = config.display().to_string();
     for (args, expected) in [
         (vec!["run"], "--gateway is required"),
-        (vec!["run", "--gateway", "gw1"], "--manifests is required"),
+        (vec!["run", "--gateway", "gw1", "--manifests", "/m", "--context", "prod"], "exclude each other"),
         (vec!["run", "--gateway", "gw1", "--manifests", "/m", "--redirect", "maybe"], "on, off"),
         (vec!["run", "--gateway", "../gw1", "--manifests", "/m"], "../gw1"),
         (vec!["run", "--gateway", "gw1", "--manifests", "/m", "--internal-interface", "net1"], "must differ"),
