@@ -51,13 +51,12 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
 
 fn ask(address: SocketAddr, path: &str, within: Duration) -> Result<(bool, String), ProbeError> {
     let end = Instant::now() + within;
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ProbeError::Timeout { address, within },
-        _ => ProbeError::Read { address, source },
+    let is_late = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+    let failed = |source: io::Error| {
+        if is_late(&source) { ProbeError::Timeout { address, within } } else { ProbeError::Read { address, source } }
     };
-    let stream = TcpStream::connect_timeout(&address, within).map_err(|source| match source.kind() {
-        io::ErrorKind::TimedOut => ProbeError::Timeout { address, within },
-        _ => ProbeError::Connect { address, source },
+    let stream = TcpStream::connect_timeout(&address, within).map_err(|source| {
+        if is_late(&source) { ProbeError::Timeout { address, within } } else { ProbeError::Connect { address, source } }
     })?;
     stream.set_write_timeout(Some(within)).map_err(failed)?;
     (&stream)

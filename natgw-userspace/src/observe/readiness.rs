@@ -142,9 +142,10 @@ impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.ready { "ready\n" } else { "not ready\n" })?;
         for Finding { reason, message } in &self.reasons {
-            match reason {
-                Reason::SourceStale => f.write_str("stale")?,
-                reason => write!(f, "{reason:?}")?,
+            if *reason == Reason::SourceStale {
+                f.write_str("stale")?;
+            } else {
+                write!(f, "{reason:?}")?;
             }
             writeln!(f, ": {}", one_line(message))?;
         }

@@ -45,6 +45,7 @@ struct Live {
 
 /// `/readyz` as JSON.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the words of the answer")]
 struct Ready<'a> {
     ready: bool,
     stale: bool,

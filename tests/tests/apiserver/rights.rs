@@ -18,7 +18,7 @@ fn rbac() -> String {
 fn the_rights_of_the_base_are_enough_and_none_is_missed() {
     let cluster = Cluster::start();
     cluster.apply_yaml(&rbac());
-    let account = cluster.service_account("kube-system", "natgw", Duration::from_secs(3600));
+    let account = cluster.service_account("kube-system", "natgw", Duration::from_hours(1));
     let mut lab = ClusterLab::on(&cluster, Topology::new(), &rules(), account.kubeconfig(), &["--own-status"]);
     let traffic = Traffic::start(&lab.net);
     let name = lab.objects.name("eip3");
@@ -39,7 +39,7 @@ fn the_rights_of_the_base_are_enough_and_none_is_missed() {
 fn rights_that_are_withdrawn_and_given_back_cost_no_packet() {
     let cluster = Cluster::start();
     cluster.apply_yaml(&rbac());
-    let account = cluster.service_account("kube-system", "natgw", Duration::from_secs(3600));
+    let account = cluster.service_account("kube-system", "natgw", Duration::from_hours(1));
     let mut lab = ClusterLab::on(&cluster, Topology::new(), &rules(), account.kubeconfig(), &[]);
     let traffic = Traffic::start(&lab.net);
     let mark = lab.daemon().logs().mark();

@@ -87,9 +87,10 @@ fn a_missing_interface_makes_it_unready_until_it_appears() {
     eventually("readiness", || (get(address, "/readyz") == (200, "ready\n".to_owned())).then_some(()));
     let seen = scrape(address);
     let [desired, programmed] = ["desired", "programmed"].map(|what| {
-        ["eip", "fip", "dnat", "snat", "route"].map(|kind| seen[&format!("natgw_objects_{what}{{kind=\"{kind}\"}}")])
+        let count = |kind: &str| seen[&format!("natgw_objects_{what}{{kind=\"{kind}\"}}")].to_string();
+        ["eip", "fip", "dnat", "snat", "route"].map(count)
     });
-    assert!(desired == [2.0, 0.0, 1.0, 1.0, 0.0] && programmed == desired, "{desired:?} {programmed:?}");
+    assert_eq!((desired.join(" ").as_str(), &programmed), ("2 0 1 1 0", &desired));
     topology.unplug_external();
     eventually("unreadiness", || (get(address, "/readyz").0 == 503).then_some(()));
 }

@@ -36,8 +36,8 @@ impl Bench {
         [one, now, other]: [&Actual; 3],
         excused: impl Fn([u8; 4]) -> bool,
     ) -> Option<String> {
-        let [olds, nows, news] = [one, now, other].map(|maps| self.packets.fates(maps, Code::of(maps)));
-        self.packets.experiments.iter().zip(olds).zip(nows).zip(news).find_map(|(((sent, old), now), new)| {
+        let [olds, between, news] = [one, now, other].map(|maps| self.packets.fates(maps, Code::of(maps)));
+        self.packets.experiments.iter().zip(olds).zip(between).zip(news).find_map(|(((sent, old), now), new)| {
             let actions = [old.outcome, now.outcome, new.outcome];
             let wrong = judge(sent, [one, other], actions) == Judgement::Wrong && !excused(sent.packet.ip.src);
             wrong.then(|| format!("{:?}: {actions:#?}", sent.packet))

@@ -56,7 +56,8 @@ pub(super) fn encode(
     let each = |all: &[(&'static str, Traffic)], value: fn(&Traffic) -> u64| -> Vec<(&'static str, u64)> {
         all.iter().map(|(name, one)| (*name, value(one))).collect()
     };
-    let (packets, bytes): (fn(&Traffic) -> u64, fn(&Traffic) -> u64) = (|one| one.packets, |one| one.bytes);
+    let packets: fn(&Traffic) -> u64 = |one| one.packets;
+    let bytes: fn(&Traffic) -> u64 = |one| one.bytes;
     let help = "Packets translated or passed, by rule kind and direction; a GSO packet counts once";
     family(encoder, ("packets", help, None), "path", &each(&traffic, packets))?;
     let help = "Bytes of those packets from the IP header on";

@@ -60,7 +60,7 @@ impl Metrics {
         Self { objects, reconcile, cluster, sessions, registry: Arc::new(registry) }
     }
 
-    /// Everything in the OpenMetrics text format. Reads maps: blocking, for about a millisecond.
+    /// Everything in the `OpenMetrics` text format. Reads maps: blocking, for about a millisecond.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The OpenMetrics text format, as far as natgw writes it.
+//! The `OpenMetrics` text format, as far as natgw writes it.
 
 use std::fmt;
 
