@@ -1,11 +1,12 @@
 //! A gateway whose rules are objects of a real cluster: what the layers `apiserver` and `recovery` start from.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use futures::StreamExt as _;
 use kube::{
     Api,
     api::{DeleteParams, DynamicObject, Patch, PatchParams},
@@ -16,6 +17,9 @@ use natgw_userspace::core::objects::Kind;
 use serde_json::Value;
 
 use crate::{Cluster, Daemon, Gateway, Rules, Topology, clock, daemon::PATIENCE, maps::MapDump, scratch};
+
+/// Requests of a test that are under way at a time.
+const AT_A_TIME: usize = 16;
 
 /// Kind and name.
 pub type Key = (Kind, String);
@@ -39,14 +43,23 @@ impl<'a> Objects<'a> {
     /// # Panics
     /// When the API server refuses.
     pub fn set(&mut self, rules: &Rules) {
-        let yaml = rules.yaml_for(&self.gateway);
-        self.cluster.apply_yaml(&yaml);
-        let wanted = keys(&yaml);
+        let objects = parse(&rules.yaml_for(&self.gateway));
+        self.cluster.block_on(async {
+            let writes = objects.iter().map(|(key, object)| apply(self.cluster, key, object));
+            let mut writes = futures::stream::iter(writes).buffer_unordered(AT_A_TIME);
+            while writes.next().await.is_some() {}
+        });
+        let wanted = objects.into_keys().collect::<BTreeSet<_>>();
         let gone: Vec<Key> = self.applied.difference(&wanted).cloned().collect();
         self.applied = wanted;
-        for (kind, name) in gone {
-            self.delete(kind, &name);
-        }
+        self.cluster.block_on(async {
+            let deletions = gone.iter().map(|(kind, name)| async {
+                // Some test deletes objects by itself.
+                let _ = api(self.cluster, *kind).delete(name, &DeleteParams::default()).await;
+            });
+            let mut deletions = futures::stream::iter(deletions).buffer_unordered(AT_A_TIME);
+            while deletions.next().await.is_some() {}
+        });
     }
 
     /// The name that the object called `name` in [`Rules`] has here.
@@ -186,15 +199,23 @@ pub fn find<'a>(object: &'a Value, condition: &str) -> Option<&'a Value> {
     object.get("status")?.get("conditions")?.as_array()?.iter().find(|one| one["type"] == condition)
 }
 
-fn keys(yaml: &str) -> BTreeSet<Key> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).expect("the rules are YAML");
+/// Documents one by one: the YAML library has a limit for how many come together.
+fn parse(yaml: &str) -> BTreeMap<Key, Value> {
+    let documents = yaml.split("---\n").filter(|text| !text.trim().is_empty());
     documents
-        .iter()
-        .filter_map(|document| {
-            let kind = Kind::from_name(document["kind"].as_str()?)?;
-            Some((kind, document["metadata"]["name"].as_str()?.to_owned()))
+        .map(|text| {
+            let object: Value =
+                serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("bad YAML: {error}\n{text}"));
+            let kind = object["kind"].as_str().and_then(Kind::from_name).expect("a kind of kube-ovn");
+            ((kind, object["metadata"]["name"].as_str().expect("a name").to_owned()), object)
         })
         .collect()
+}
+
+async fn apply(cluster: &Cluster, (kind, name): &Key, object: &Value) {
+    let params = PatchParams::apply("natgw-tests").force();
+    let applied = api(cluster, *kind).patch(name, &params, &Patch::Apply(object)).await;
+    applied.unwrap_or_else(|error| panic!("cannot apply {kind}/{name}: {error}"));
 }
 
 /// What becomes of the pins when a sandbox is rebuilt.

@@ -47,11 +47,12 @@ pub struct Traffic {
 const RESETS: [&str; 2] = ["Tcp.EstabResets", "Tcp.OutRsts"];
 
 fn resets(net: &Topology) -> Vec<(String, i64)> {
-    let hosts = net.hosts().into_iter().chain([&net.gw]);
+    // By role: a gateway whose sandbox was rebuilt has a namespace of another name.
+    let hosts = net.hosts().into_iter().zip(["client", "pod2", "far", "server", "server2"]).chain([(&net.gw, "gw")]);
     hosts
-        .flat_map(|host| {
+        .flat_map(|(host, role)| {
             let counters = Counters::read(host);
-            RESETS.map(|name| (format!("{name} of {}", host.name()), counters.get(name)))
+            RESETS.map(|name| (format!("{name} of {role}"), counters.get(name)))
         })
         .collect()
 }

@@ -123,7 +123,6 @@ fn an_eip_with_a_finalizer_stays_as_long_as_a_rule_uses_it() {
     lab.objects.delete(Kind::IptablesDnatRule, &lab.objects.name("dnat-eip3-tcp-90"));
     lab.wait_maps(|maps| maps.len("DNAT") == 2 && maps.len("EIPS") == 2);
     lab.objects.patch(Kind::IptablesEip, &eip, &finalizers(json!(null)));
-    lab.objects.set(&rules());
 }
 
 #[test]
