@@ -112,7 +112,7 @@ fn an_eip_that_is_deleted_while_rules_use_it_takes_their_traffic_along_and_they_
 #[test]
 fn an_eip_with_a_finalizer_stays_as_long_as_a_rule_uses_it() {
     let cluster = shared();
-    let mut lab = ClusterLab::new(&cluster, &rules().eip("eip3", EIP3).dnat("eip3", Proto::Tcp, 90, CLIENT, 9001));
+    let lab = ClusterLab::new(&cluster, &rules().eip("eip3", EIP3).dnat("eip3", Proto::Tcp, 90, CLIENT, 9001));
     let _server = TcpServer::start(&lab.net.client, 9001);
     let eip = lab.objects.name("eip3");
     let finalizers = |list: serde_json::Value| json!({"metadata": {"finalizers": list}});
