@@ -59,7 +59,7 @@ pub(super) fn target_is_eip(pod: [u8; 4]) -> Problem {
     )
 }
 
-/// Marks the mappings whose flows need a session, once every rule is known.
+/// See [`DesiredState::mark_stateful`].
 pub(super) fn mark_stateful(state: &mut DesiredState) {
     let hands_out_ports = |eip: &[u8; 4]| state.eips.get(eip).is_some_and(|e| e.flags & EipFlags::Snat as u32 != 0);
     for (eip, fip) in &mut state.fip_in {

@@ -89,10 +89,15 @@ impl DesiredState {
         fips::build(index, &eips, &mut state, &mut report);
         dnat::build(index, &eips, &mut state, &mut report);
         snat::build(index, &eips, &mut state, &mut report);
-        fips::mark_stateful(&mut state);
+        state.mark_stateful();
         routes::build(index, gateway, &mut state, &mut report);
         subnets::build(index, gateway, &mut state, &mut report);
         (state, report.finish())
+    }
+
+    /// Marks the floating IPs whose flows need a session, once every rule is known.
+    pub fn mark_stateful(&mut self) {
+        fips::mark_stateful(self);
     }
 
     fn flag(&mut self, eip: [u8; 4], flag: EipFlags) {

@@ -1,5 +1,7 @@
 //! For tests elsewhere: what the real translation makes of maps that no plan has made.
 
+use std::collections::BTreeSet;
+
 use natgw_common::nat::Action;
 
 use super::{
@@ -17,16 +19,26 @@ use crate::core::plan::Actual;
 pub(crate) struct Bench {
     packets: Memo<Sent, Action>,
     conversations: Memo<Conversations, Option<Lost>>,
+    /// States that have been looked at for lost answers.
+    known: BTreeSet<Code>,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        Self { packets: Memo::new(probes(), fate), conversations: Memo::new(conversations(), lost) }
+        Self {
+            packets: Memo::new(probes(), fate),
+            conversations: Memo::new(conversations(), lost),
+            known: BTreeSet::new(),
+        }
     }
 
-    /// A conversation whose answer is lost.
+    /// A conversation whose answer is lost; says so once for each state.
     pub(crate) fn lost_answer(&mut self, maps: &Actual) -> Option<String> {
-        let fates = self.conversations.fates(maps, Code::of(maps));
+        let code = Code::of(maps);
+        if !self.known.insert(code) {
+            return None;
+        }
+        let fates = self.conversations.fates(maps, code);
         fates.into_iter().find_map(|fate| fate.outcome).map(|lost| format!("{lost:#?}"))
     }
 
@@ -36,8 +48,8 @@ impl Bench {
         [one, now, other]: [&Actual; 3],
         excused: impl Fn([u8; 4]) -> bool,
     ) -> Option<String> {
-        let [olds, between, news] = [one, now, other].map(|maps| self.packets.fates(maps, Code::of(maps)));
-        self.packets.experiments.iter().zip(olds).zip(between).zip(news).find_map(|(((sent, old), now), new)| {
+        let [before, between, after] = [one, now, other].map(|maps| self.packets.fates(maps, Code::of(maps)));
+        self.packets.experiments.iter().zip(before).zip(between).zip(after).find_map(|(((sent, old), now), new)| {
             let actions = [old.outcome, now.outcome, new.outcome];
             let wrong = judge(sent, [one, other], actions) == Judgement::Wrong && !excused(sent.packet.ip.src);
             wrong.then(|| format!("{:?}: {actions:#?}", sent.packet))
