@@ -1,6 +1,6 @@
 //! A Kubernetes cluster as a source of objects, and as the place where their conditions and Events are written.
 //!
-//! Reading: one [`watch`] task per kind feeds a pure [`fold`]; [`source::ClusterSource`] is what the daemon holds. Nothing
+//! Reading: one `watch` task per kind feeds a pure `fold`; [`source::ClusterSource`] is what the daemon holds. Nothing
 //! here decides what a gateway does: `core` does, from the same index that manifests fill.
 
 mod client;

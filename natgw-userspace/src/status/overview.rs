@@ -135,8 +135,8 @@ impl Overview {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "gateway   {}\ndaemon    {daemon}\nabi       {}", self.gateway, self.abi_version);
         if let Some(upgrade) = self.upgrade {
-            let next = if self.daemon.running { "under way" } else { "interrupted: `natgw run` finishes it" };
-            let _ = writeln!(out, "upgrade   of the maps, {upgrade}, {next}");
+            let next = if self.daemon.running { "under way" } else { "interrupted: the next `natgw run` settles it" };
+            let _ = writeln!(out, "upgrade   maps of another layout, {upgrade}, {next}");
         }
         let _ = writeln!(out, "hooks     {}", self.mode());
         if let Some(config) = &self.config {

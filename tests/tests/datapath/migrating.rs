@@ -28,8 +28,9 @@ const EIP: [u8; 4] = [203, 0, 113, 1];
 const POD: [u8; 4] = [10, 0, 0, 5];
 
 /// Every step at which the new version can be made to die, and whether the new maps count from there on.
-const STEPS: [(&str, bool); 12] = [
+const STEPS: [(&str, bool); 13] = [
     ("staged", false),
+    ("filled", false),
     ("held", false),
     ("carried", false),
     ("ready", false),

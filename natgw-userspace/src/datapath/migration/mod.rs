@@ -1,16 +1,16 @@
 //! An upgrade to another map layout: sessions, rules and counters move to new maps while packets flow.
 //!
-//! User space converts ([`chain`]); the programs know only the layouts they were built with. In this order, under the
+//! User space converts (`chain`); the programs know only the layouts they were built with. In this order, under the
 //! lock:
 //!
-//! 1. new maps are made and pinned beside the old ones ([`places`]), the new programs are verified against them, rules
-//!    and configuration are copied. Nothing that is attached has changed; a failure or a kill costs nothing;
-//! 2. the programs open no more sessions ([`hold`]): known flows go on, the first packet of a new one is dropped. Now
-//!    the old session table stands still, and all of it is copied ([`sessions`]);
+//! 1. new maps are made and pinned beside the old ones (`places`), the new programs are verified against them, rules,
+//!    configuration and sessions are copied. Nothing that is attached has changed; a failure or a kill costs nothing;
+//! 2. the programs open no more sessions (`hold`): known flows go on, the first packet of a new one is dropped. Those
+//!    that were opened since the copy are copied (`sessions`);
 //! 3. **commit**: the directories change places. Before it, every later start begins anew with the old maps, after it
 //!    every later start goes on from here. Both generations have every session, so from here on it does not matter
 //!    which program is attached where;
-//! 4. the new programs replace the old ones ([`switch`]), the hold ends;
+//! 4. the new programs replace the old ones (`switch`), the hold ends;
 //! 5. what the last packets have changed in the old maps is carried over, then they are removed.
 //!
 //! A killed migration holds new flows up for two seconds. `docs/adr/0014-map-migration.md` has the reasons and numbers.
@@ -33,7 +33,11 @@ pub use chain::{Chain, Entry, Fate, Step};
 pub use generation::MigrationError;
 pub use places::Unfinished;
 
-use self::{generation::Maps, hold::Hold, sessions::Carrier};
+use self::{
+    generation::Maps,
+    hold::Hold,
+    sessions::{Carrier, Walk},
+};
 use super::{
     abi_check,
     loader::Datapath,
@@ -117,20 +121,24 @@ impl Migration {
         })
     }
 
-    /// Stops the opening of sessions and copies all of them, then the counters.
+    /// Copies all sessions, stops the opening of new ones and copies those that came meanwhile, then the counters.
     pub(super) fn gather(&mut self) -> Result<(), MigrationError> {
         let Self { hold, carrier, report, .. } = self;
+        let filled = carrier.carry(Walk::Filling, || Ok(()))?;
+        tracing::debug!(?filled, "sessions copied");
+        (report.sessions, report.left) = (filled.written, filled.left);
+        failpoint::at("filled");
         let gather = |round: u32| -> Result<bool, MigrationError> {
             hold.begin()?;
             failpoint::at("held");
             let mut unbroken = true;
-            let carried = carrier.carry(|| {
+            let carried = carrier.carry(Walk::Held, || {
                 unbroken &= hold.renew()?;
                 Ok(())
             })?;
             report.sessions += carried.written;
             report.left += carried.left;
-            tracing::debug!(round, ?carried, unbroken, "sessions copied");
+            tracing::debug!(round, ?carried, unbroken, "sessions opened meanwhile copied");
             Ok(unbroken)
         };
         self.begun = Instant::now();
@@ -167,7 +175,7 @@ impl Migration {
             map: map::SESSIONS,
             source,
         })?;
-        let last = self.carrier.carry(|| Ok(()))?;
+        let last = self.carrier.carry(Walk::Closing, || Ok(()))?;
         tracing::debug!(?last, "sessions brought up to date");
         failpoint::at("finished");
         places::remove_old(&datapath.paths, map::ABI)?;

@@ -1,9 +1,9 @@
-//! Carries sessions from the old maps to the new ones.
+//! Carries sessions from the old maps to the new ones, in three walks ([`Walk`]).
 //!
-//! The same walk serves three times: to fill new maps that nothing uses yet, to bring them up to date after a kill, and
-//! behind the switch of the programs, for what the last packets in the old maps have changed. So every entry is put as
-//! if there may be one already, and **the one seen last wins**, for each tuple outside and for each flow inside. `FLOWS`
-//! is not read: it follows from the records.
+//! Writing one takes microseconds, looking at one a tenth of that, so while the programs open no session only those are
+//! written that are not there at all. Every entry is put as if there may be one already, and **the one seen last wins**,
+//! for each tuple outside and for each flow inside. `FLOWS` is not read: it follows from the records. What programs have
+//! removed meanwhile stays in the new maps unless something took its place: they remove only what is expired or closed.
 
 use std::{
     collections::HashSet,
@@ -22,6 +22,17 @@ use crate::datapath::{
     sessions::BATCH,
 };
 
+/// Which walk it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walk {
+    /// While the old programs work: everything.
+    Filling,
+    /// While no session is opened: those that are new since.
+    Held,
+    /// Behind the switch: what has changed since it was carried.
+    Closing,
+}
+
 /// What one walk did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Carried {
@@ -29,6 +40,16 @@ pub(super) struct Carried {
     pub(super) written: u64,
     /// Not taken over: being removed, without a place in the new version, or older than what is there.
     pub(super) left: u64,
+    /// Known, and newer by a time stamp or a state: left for the last walk.
+    pub(super) later: u64,
+}
+
+/// What became of one entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Written,
+    Left,
+    Later,
 }
 
 /// Walks the old sessions.
@@ -42,6 +63,8 @@ pub(super) struct Carrier {
     flows: ByteMap,
     /// Hashes of the entries that were carried as they are: eight bytes each, not a copy of the table.
     done: HashSet<u64>,
+    /// Hashes of what never changes in the sessions that were carried.
+    known: HashSet<u64>,
     hash: RandomState,
 }
 
@@ -59,6 +82,7 @@ impl Carrier {
             sessions: new.get(map::SESSIONS)?,
             flows: new.get(map::FLOWS)?,
             done: HashSet::new(),
+            known: HashSet::new(),
             hash: RandomState::new(),
         })
     }
@@ -66,29 +90,32 @@ impl Carrier {
     /// Carries every session that was not yet, or has changed since. Calls `alive` between batches.
     pub(super) fn carry(
         &mut self,
+        walk: Walk,
         mut alive: impl FnMut() -> Result<(), MigrationError>,
     ) -> Result<Carried, MigrationError> {
         let mut carried = Carried::default();
         let Some(old) = self.old.take() else { return Ok(carried) };
-        // Whoever is not known on a later walk has changed since, in a second that its time stamp does not show.
-        let again = !self.done.is_empty();
         let (mut batch, mut cursor, mut entry) = (Batch::default(), None, Entry::default());
         loop {
             cursor = old.batch(cursor, BATCH, &mut batch).map_err(failed("read"))?;
             for (key, value) in batch.entries() {
                 let mark = self.hash.hash_one((key, value));
-                if !self.done.insert(mark) {
+                if self.done.contains(&mark) {
                     continue;
                 }
                 entry.key.clear();
                 entry.key.extend_from_slice(key);
                 entry.value.clear();
                 entry.value.extend_from_slice(value);
-                if self.put(&mut entry, again)? {
-                    carried.written += 1;
-                } else {
-                    carried.left += 1;
+                match self.put(&mut entry, walk)? {
+                    Put::Written => carried.written += 1,
+                    Put::Left => carried.left += 1,
+                    Put::Later => {
+                        carried.later += 1;
+                        continue;
+                    }
                 }
+                self.done.insert(mark);
             }
             alive()?;
             if cursor.is_none() {
@@ -98,17 +125,24 @@ impl Carrier {
         }
     }
 
-    /// Puts one entry of the old maps. Says whether it was written.
-    fn put(&self, entry: &mut Entry, changed: bool) -> Result<bool, MigrationError> {
-        let Some(entry) = generation::convert(&self.chain, self.spec, entry)? else { return Ok(false) };
+    /// Puts one entry of the old maps.
+    fn put(&mut self, entry: &mut Entry, walk: Walk) -> Result<Put, MigrationError> {
+        let Some(entry) = generation::convert(&self.chain, self.spec, entry)? else { return Ok(Put::Left) };
         let (Some(key), Some(mut session)) = (from_bytes(&entry.key), from_bytes::<Session>(&entry.value)) else {
-            return Ok(false);
+            return Ok(Put::Left);
         };
         if session.last_seen_ns & Session::DEAD != 0 {
-            return Ok(false);
+            return Ok(Put::Left);
         }
         session.tag = SessionKey::tag(&key);
-        self.claim(&key, &session, changed).map_err(failed("write"))
+        let fixed = self.hash.hash_one((key, session.flow_key(&key), session.created_ns));
+        let known = !self.known.insert(fixed);
+        if known && walk == Walk::Held {
+            return Ok(Put::Later);
+        }
+        // One that is known has changed since, perhaps in a second that its time stamp does not show.
+        let written = self.claim(&key, &session, known).map_err(failed("write"))?;
+        Ok(if written { Put::Written } else { Put::Left })
     }
 
     fn claim(&self, key: &SessionKey, session: &Session, changed: bool) -> io::Result<bool> {
