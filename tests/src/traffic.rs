@@ -98,6 +98,9 @@ impl Traffic {
         for (_, probe) in &self.udp {
             probe.wait_answers(100);
         }
+        for (_, probe) in &self.icmp {
+            probe.wait_answers(100);
+        }
         for (_, transfer) in &self.tcp {
             transfer.wait_bytes(500_000);
         }
@@ -114,6 +117,7 @@ impl Traffic {
     /// # Panics
     /// When not.
     pub fn assert_unharmed(self, net: &Topology) {
+        self.flow();
         self.assert_no_resets(net);
         self.assert_no_loss();
     }

@@ -1,8 +1,9 @@
-//! `cargo xtask ci`: what has to hold for every change. `.ci/run` is this and nothing else.
+//! `cargo xtask ci`: lint, layers and the demo: what has to hold for every change. `.ci/run` is this and nothing else.
 
 use anyhow::{Result, bail};
 
 use crate::{
+    demo,
     layers::{LAYERS, Layer},
     lint, setup,
     test::{self, Outcome},
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     setup: setup::Consent,
 }
 
-/// Lint and all layers. Both always run: one run shows everything that is wrong.
+/// Lint, all layers, and the demo if they passed. Lint and layers always run: one run shows everything that is wrong.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, args.setup)?;
     let lint = lint::run(workspace, &lint::Args::with(args.setup));
@@ -32,6 +33,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if !missing.is_empty() {
         bail!("required layers did not run: {}", missing.join(", "));
     }
+    let tests = tests.and_then(|()| demo::check(workspace));
     match (lint, tests) {
         (Ok(()), tests) => tests,
         (Err(error), Ok(())) => Err(error),

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: natgw between a client and a server, killed and restarted, as one table.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
@@ -19,13 +19,27 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
+fn command(workspace: &Workspace) -> Command {
+    let mut command = cargo::same(workspace.root());
+    command.args(["run", "--locked", "--quiet", "--package", "natgw-tests", "--bin", "natgw-demo", "--"]);
+    command
+}
+
+/// Runs the demo of what was built already.
+///
+/// # Errors
+/// A check of it did not hold.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    println!("\n== demo");
+    cargo::run(&mut command(workspace))
+}
+
 /// Builds and runs natgw-demo; its exit code is ours.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     system::require_root("demo", "it makes namespaces and loads programs")?;
     setup::run(workspace, args.setup)?;
     build::run(workspace, &build::Args::default())?;
-    let mut command = cargo::same(workspace.root());
-    command.args(["run", "--locked", "--quiet", "--package", "natgw-tests", "--bin", "natgw-demo", "--"]);
+    let mut command = command(workspace);
     if args.json {
         command.arg("--json");
     }

@@ -5,7 +5,7 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -15,7 +15,11 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::{LINGER, ProbeReport, StopOnDrop, Tally, Total};
-use crate::{Netns, clock::Pacer, packet};
+use crate::{
+    Netns,
+    clock::{self, Pacer},
+    packet,
+};
 
 const TICK: Duration = Duration::from_millis(20);
 const BUFFER: usize = 8 << 20;
@@ -50,6 +54,7 @@ pub fn echo_request(id: u16, sequence: u16, data: &[u8]) -> Vec<u8> {
 #[derive(Debug)]
 pub struct IcmpProbe {
     stop: StopOnDrop,
+    answered: Arc<AtomicU64>,
     sender: JoinHandle<(u64, Vec<String>)>,
     receiver: JoinHandle<Tally>,
 }
@@ -63,17 +68,28 @@ impl IcmpProbe {
     pub fn start(ns: &Netns, target: Ipv4Addr, id: u16, interval: Duration) -> Self {
         let socket = raw_icmp(ns);
         let stop = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicU64::new(0));
         let total = Total::default();
         let receiver = std::thread::spawn({
             let socket = socket.try_clone().expect("a descriptor can be duplicated");
-            let total = total.clone();
-            move || receive(&socket, target, id, &total)
+            let (total, answered) = (total.clone(), Arc::clone(&answered));
+            move || receive(&socket, target, id, &total, &answered)
         });
         let sender = std::thread::spawn({
             let stop = Arc::clone(&stop);
             move || send(&socket, target, (id, interval), &stop, &total)
         });
-        Self { stop: StopOnDrop(stop), sender, receiver }
+        Self { stop: StopOnDrop(stop), answered, sender, receiver }
+    }
+
+    /// Waits until `more` requests have been answered from now on.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub fn wait_answers(&self, more: u64) {
+        let answered = || self.answered.load(Ordering::Relaxed);
+        let goal = answered() + more;
+        clock::eventually("answers to the ping", crate::daemon::PATIENCE, || answered() >= goal);
     }
 
     /// Stops sending, waits for what is still under way, and reports.
@@ -109,7 +125,7 @@ fn send(
     (sequence, errors)
 }
 
-fn receive(socket: &Socket, target: Ipv4Addr, id: u16, total: &Total) -> Tally {
+fn receive(socket: &Socket, target: Ipv4Addr, id: u16, total: &Total, answered: &AtomicU64) -> Tally {
     let mut tally = Tally::default();
     let mut buffer = [0; 2048];
     let mut ending: Option<Instant> = None;
@@ -117,7 +133,10 @@ fn receive(socket: &Socket, target: Ipv4Addr, id: u16, total: &Total) -> Tally {
     loop {
         match reader.read(&mut buffer) {
             Ok(len) => match answer(&buffer[..len], id) {
-                Some((from, Some(sequence))) if from == target => tally.answer(sequence),
+                Some((from, Some(sequence))) if from == target => {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    tally.answer(sequence);
+                }
                 Some(_) => tally.report.corrupted += 1,
                 // Somebody else's, or an ICMP error.
                 None => {}

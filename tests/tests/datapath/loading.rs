@@ -31,7 +31,7 @@ fn every_program_verifies_within_the_budget() {
     assert_eq!(report.programs.len(), 4);
     for program in &report.programs {
         println!("{}: {:?} instructions", program.name, program.verified_instructions);
-        assert!(program.verified_instructions.is_none_or(|count| count <= 250_000), "{program:?}");
+        assert!(program.verified_instructions.is_some_and(|count| count <= 250_000), "{program:?}");
     }
 }
 

@@ -264,7 +264,9 @@ fn pings_of_two_pods_with_the_same_identifier_are_told_apart() {
     let probes = [&lab.net.client, &lab.net.pod2]
         .map(|pod| natgw_tests::probe::IcmpProbe::start(pod, SERVER, 4711, natgw_tests::probe::MILLISECOND));
     let capture = Capture::start(&lab.net.server);
-    natgw_tests::clock::pass(std::time::Duration::from_millis(200));
+    for probe in &probes {
+        probe.wait_answers(100);
+    }
     let ids: BTreeSet<_> = passed(&capture.stop(), "eth0", Way::In).iter().map(Packet::ports).collect();
     for probe in probes {
         probe.stop().assert_lossless("two pings with one identifier");

@@ -76,7 +76,7 @@ pub(crate) fn assert_udp_flows(ns: &Netns, target: SocketAddrV4, count: u64) {
 /// 200 pings at 1 kHz, none lost.
 pub(crate) fn assert_pings(ns: &Netns, target: Ipv4Addr, id: u16) {
     let probe = IcmpProbe::start(ns, target, id, MILLISECOND);
-    clock::pass(Duration::from_millis(200));
+    probe.wait_answers(200);
     probe.stop().assert_lossless(&format!("ping from {} to {target}", ns.name()));
 }
 
