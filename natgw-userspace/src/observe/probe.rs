@@ -51,7 +51,6 @@ pub fn probe(args: &ProbeArgs) -> Result<Exit, Failure> {
 
 fn ask(address: SocketAddr, path: &str, within: Duration) -> Result<(bool, String), ProbeError> {
     let end = Instant::now() + within;
-    let is_late = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
     let failed = |source: io::Error| {
         if is_late(&source) { ProbeError::Timeout { address, within } } else { ProbeError::Read { address, source } }
     };
@@ -68,6 +67,11 @@ fn ask(address: SocketAddr, path: &str, within: Duration) -> Result<(bool, Strin
         let line = answer.lines().next().unwrap_or_default().chars().take(80).collect();
         ProbeError::Foreign { address, line }
     })
+}
+
+/// A socket says `EAGAIN` when its time is over.
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Everything up to the end; every part of it in time.

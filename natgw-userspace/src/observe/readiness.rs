@@ -142,12 +142,12 @@ impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.ready { "ready\n" } else { "not ready\n" })?;
         for Finding { reason, message } in &self.reasons {
+            let text = one_line(message);
             if *reason == Reason::SourceStale {
-                f.write_str("stale")?;
+                writeln!(f, "stale: {text}")?;
             } else {
-                write!(f, "{reason:?}")?;
+                writeln!(f, "{reason:?}: {text}")?;
             }
-            writeln!(f, ": {}", one_line(message))?;
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ type Body = (&'static str, String);
 
 /// `/healthz` as JSON.
 #[derive(Debug, Serialize)]
-struct Live {
+struct LiveAnswer {
     live: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
@@ -45,8 +45,7 @@ struct Live {
 
 /// `/readyz` as JSON.
 #[derive(Debug, Serialize)]
-#[expect(clippy::struct_field_names, reason = "the words of the answer")]
-struct Ready<'a> {
+struct ReadyAnswer<'a> {
     ready: bool,
     stale: bool,
     reasons: &'a [Finding],
@@ -81,13 +80,13 @@ impl Routes {
         let message = hangs.map(|age| format!("the daemon's loop has not turned for {} s", age.as_secs()));
         let live = message.is_none();
         let text = message.as_ref().map_or_else(|| "live\n".to_owned(), |text| format!("not live\n{text}\n"));
-        response(status(live), body(json, text, &Live { live, message }))
+        response(status(live), body(json, text, &LiveAnswer { live, message }))
     }
 
     fn ready(&self, json: bool) -> Response<Full<Bytes>> {
         let readiness = Readiness::of(&self.health.state(), Instant::now());
         let reasons = &readiness.reasons;
-        let answer = Ready { ready: readiness.ready, stale: readiness.is_stale(), reasons };
+        let answer = ReadyAnswer { ready: readiness.ready, stale: readiness.is_stale(), reasons };
         response(status(readiness.ready), body(json, readiness.to_string(), &answer))
     }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use natgw_common::abi::{Counter, DropReason, SessionStat, Traffic};
+use natgw_common::abi::Traffic;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -34,7 +34,7 @@ impl DatapathCollector {
 impl Collector for DatapathCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let read = self.read();
-        let help = "Whether the counters below could be read from the pinned maps";
+        let help = "Whether the counters below could be read from the pinned maps.";
         let readable = encoder.encode_descriptor("maps_readable", help, None, MetricType::Gauge)?;
         ConstGauge::new(u32::from(read.is_some())).encode(readable)?;
         match read {
@@ -44,29 +44,28 @@ impl Collector for DatapathCollector {
     }
 }
 
-/// Writes all of it.
+/// Writes all of it. Unlike a registry, a collector ends its help texts itself.
 pub(super) fn encode(
     encoder: &mut DescriptorEncoder,
     counters: &Counters,
     session_capacity: u32,
 ) -> Result<(), fmt::Error> {
-    let traffic: Vec<_> = counters.traffic.iter().map(|(path, one)| (Counter::name(*path), *one)).collect();
-    let drops: Vec<_> = counters.drops.iter().map(|(reason, one)| (DropReason::name(*reason), *one)).collect();
-    let events: Vec<_> = counters.sessions.iter().map(|(stat, count)| (SessionStat::name(*stat), *count)).collect();
-    let each = |all: &[(&'static str, Traffic)], value: fn(&Traffic) -> u64| -> Vec<(&'static str, u64)> {
-        all.iter().map(|(name, one)| (*name, value(one))).collect()
+    let each = |value: fn(&Traffic) -> u64| -> Vec<_> {
+        counters.traffic.iter().map(|(path, one)| (path.name(), value(one))).collect()
     };
-    let packets: fn(&Traffic) -> u64 = |one| one.packets;
-    let bytes: fn(&Traffic) -> u64 = |one| one.bytes;
-    let help = "Packets translated or passed, by rule kind and direction; a GSO packet counts once";
-    family(encoder, ("packets", help, None), "path", &each(&traffic, packets))?;
-    let help = "Bytes of those packets from the IP header on";
-    family(encoder, ("traffic", help, Some(&Unit::Bytes)), "path", &each(&traffic, bytes))?;
-    family(encoder, ("dropped_packets", "Packets dropped", None), "reason", &each(&drops, packets))?;
-    let help = "Bytes of the dropped packets from the IP header on";
-    family(encoder, ("dropped", help, Some(&Unit::Bytes)), "reason", &each(&drops, bytes))?;
-    family(encoder, ("session_events", "What happened to sessions", None), "event", &events)?;
-    let help = "Capacity of the session table";
+    let dropped = |value: fn(&Traffic) -> u64| -> Vec<_> {
+        counters.drops.iter().map(|(reason, one)| (reason.name(), value(one))).collect()
+    };
+    let events: Vec<_> = counters.sessions.iter().map(|(stat, count)| (stat.name(), *count)).collect();
+    let help = "Packets translated or passed, by rule kind and direction; a GSO packet counts once.";
+    family(encoder, ("packets", help, None), "path", &each(|one| one.packets))?;
+    let help = "Bytes of those packets from the IP header on.";
+    family(encoder, ("traffic", help, Some(&Unit::Bytes)), "path", &each(|one| one.bytes))?;
+    family(encoder, ("dropped_packets", "Packets dropped.", None), "reason", &dropped(|one| one.packets))?;
+    let help = "Bytes of the dropped packets from the IP header on.";
+    family(encoder, ("dropped", help, Some(&Unit::Bytes)), "reason", &dropped(|one| one.bytes))?;
+    family(encoder, ("session_events", "What happened to sessions.", None), "event", &events)?;
+    let help = "Capacity of the session table.";
     let capacity = encoder.encode_descriptor("sessions_max", help, None, MetricType::Gauge)?;
     ConstGauge::new(session_capacity).encode(capacity)
 }
