@@ -6,6 +6,7 @@
 
 pub mod announcements;
 pub mod capture;
+pub mod churn;
 pub mod clock;
 pub mod cluster;
 pub mod cluster_lab;
@@ -13,6 +14,7 @@ pub mod command;
 pub mod craft;
 pub mod daemon;
 pub mod gateway;
+pub mod idle;
 pub mod kernel;
 pub mod lab;
 pub mod logs;

@@ -1,20 +1,14 @@
 //! R10: an upgrade with a new map ABI. The sessions move, no connection is reset, no packet of a known flow is lost; the
 //! first packet of a new flow may be, and its sender tries again.
 
-use std::{
-    fs,
-    net::TcpStream,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use natgw_tests::{
-    Daemon, Lab, Netns, Topology, clock, command,
+    Daemon, Lab, Topology,
+    churn::while_connecting,
+    clock, command,
     gateway::{abi_next_binary, natgw_binary},
-    lab::{EIP1, EIP2},
+    idle::{Idle, with_idle},
     maps::MapDump,
     tcp,
     topology::SERVER,
@@ -22,42 +16,6 @@ use natgw_tests::{
 use serde_json::Value;
 
 use natgw_tests::traffic::{Traffic, at, rules};
-
-/// Connections that do nothing during an upgrade, through SNAT, DNAT, a floating IP and a hairpin.
-struct Idle(Vec<(&'static str, TcpStream)>);
-
-impl Idle {
-    fn open(net: &Topology) -> Self {
-        let ways: [(&'static str, &Netns, _); 4] = [
-            ("SNAT", &net.client, at(SERVER, 7001)),
-            ("DNAT", &net.server, at(EIP1, 80)),
-            ("FIP", &net.server2, at(EIP2, 8080)),
-            ("hairpin", &net.client, at(EIP2, 8080)),
-        ];
-        let open = |(way, from, to)| (0..3).map(move |_| (way, tcp::connect(from, to).expect("it works before")));
-        Self(ways.into_iter().flat_map(open).collect())
-    }
-
-    fn assert_alive(self) {
-        for (way, mut stream) in self.0 {
-            let right = tcp::upload(&mut stream, 100_000).map_err(|error| error.to_string());
-            assert_eq!(right, Ok(100_000), "an idle connection through {way}");
-        }
-    }
-}
-
-/// Opens connections both ways, one after the other, until told to stop; says how many.
-fn keep_connecting(net: &Topology, stop: &AtomicBool, opened: &AtomicU64) {
-    while !stop.load(Ordering::Relaxed) {
-        for (from, to) in [(&net.client, at(SERVER, 7001)), (&net.server, at(EIP1, 80))] {
-            let mut stream =
-                tcp::connect(from, to).unwrap_or_else(|error| panic!("a new connection to {to} failed: {error}"));
-            assert_eq!(tcp::upload(&mut stream, 1000).map_err(|error| error.to_string()), Ok(1000), "to {to}");
-            opened.fetch_add(1, Ordering::Relaxed);
-            clock::pass(Duration::from_millis(5));
-        }
-    }
-}
 
 fn upgrade(lab: &Lab) -> Daemon {
     let mut daemon = lab.gateway.spawn_binary(&abi_next_binary(), &[]);
@@ -86,22 +44,16 @@ fn drops(lab: &Lab) -> Vec<String> {
 #[test]
 fn r10_a_new_map_abi_takes_over_all_sessions_and_the_old_version_is_refused() {
     for args in [[].as_slice(), &["--attach", "clsact"]] {
-        let mut lab = Lab::on(Topology::new(), &rules(), args);
+        let mut lab = Lab::on(Topology::new(), &with_idle(rules()), args);
         let traffic = Traffic::start(&lab.net);
         let idle = Idle::open(&lab.net);
-        let (stop, opened) = (AtomicBool::new(false), AtomicU64::new(0));
         lab.daemon_mut().term();
         let before = MapDump::read(&lab.gateway, &["SESSIONS"]).len("SESSIONS");
-        let daemon = thread::scope(|scope| {
-            scope.spawn(|| keep_connecting(&lab.net, &stop, &opened));
-            let daemon = upgrade(&lab);
-            stop.store(true, Ordering::Relaxed);
-            daemon
-        });
+        let (daemon, opened) = while_connecting(&lab.net, || upgrade(&lab));
         let migrated = daemon.wait_message(0, "maps migrated");
-        println!("{} connections were opened meanwhile; {}", opened.load(Ordering::Relaxed), migrated.text);
+        println!("{} connections were opened meanwhile; {}", opened.len(), migrated.text);
         assert!(migrated.number("sessions").is_some_and(|carried| carried >= before as u64), "{}", migrated.text);
-        assert!(opened.load(Ordering::Relaxed) > 0);
+        assert!(!opened.is_empty());
         traffic.flow();
         idle.assert_alive();
         lab.replace_daemon(daemon);
@@ -127,12 +79,13 @@ fn r10_a_new_map_abi_takes_over_all_sessions_and_the_old_version_is_refused() {
         let dropped = drops(&lab);
         assert!(dropped.iter().all(|reason| reason == "migrating"), "dropped for {dropped:?}");
         traffic.assert_unharmed(&lab.net);
+        drop(opened);
     }
 }
 
 #[test]
 fn r10_an_upgrade_killed_again_and_again_harms_no_known_flow() {
-    let mut lab = Lab::new(&rules());
+    let mut lab = Lab::new(&with_idle(rules()));
     let traffic = Traffic::start(&lab.net);
     let idle = Idle::open(&lab.net);
     lab.daemon_mut().kill9();
