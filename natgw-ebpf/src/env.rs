@@ -31,26 +31,42 @@ const FIB_FOUND: [i64; 3] = [0, 7, 8];
 const OPENED: u32 = u32::MAX;
 const EEXIST: i32 = -17;
 
-/// The environment of one run of a program.
-pub(crate) struct Kernel {
+/// The environment of one run of a program, or of a global function whose argument holds the keys (`KEYS_FROM_ARGUMENT`).
+///
+/// Linux 6.1 and older take the key and the value of a map from the stack, but not from memory that is an argument of a
+/// global function: there they are copied. Programs have them on the stack, where a copy would only cost: it doubles the
+/// verifier's work.
+pub(crate) struct Kernel<const KEYS_FROM_ARGUMENT: bool = false> {
     skb: Skb,
     /// Where to note what was decided; null where nothing is to be.
     decision: *mut Decision,
     config: &'static Config,
 }
 
-impl Kernel {
-    /// `None` until user space has written `CONFIG`.
+impl Kernel<true> {
+    /// An environment for code that looks at no packet. `None` until user space has written `CONFIG`.
     #[inline(always)]
-    pub(crate) fn new(skb: Skb, decision: *mut Decision) -> Option<Self> {
+    pub(crate) fn without_packet() -> Option<Self> {
+        Self::with(Skb(core::ptr::null_mut()), core::ptr::null_mut())
+    }
+}
+
+impl<const KEYS_FROM_ARGUMENT: bool> Kernel<KEYS_FROM_ARGUMENT> {
+    #[inline(always)]
+    fn with(skb: Skb, decision: *mut Decision) -> Option<Self> {
         let config = CONFIG.get(0)?;
         (config.ext_ifindex != 0).then_some(Self { skb, decision, config })
     }
 
-    /// An environment for code that looks at no packet.
+    /// Does something with a copy on the stack if it must be, else with the original.
     #[inline(always)]
-    pub(crate) fn without_packet() -> Option<Self> {
-        Self::new(Skb(core::ptr::null_mut()), core::ptr::null_mut())
+    fn on_stack<T: Copy, R>(value: &T, act: impl FnOnce(&T) -> R) -> R {
+        if KEYS_FROM_ARGUMENT {
+            let copy = *value;
+            act(&copy)
+        } else {
+            act(value)
+        }
     }
 
     /// The interface of `exit`; 0 for the kernel's own forwarding.
@@ -61,6 +77,14 @@ impl Kernel {
             Exit::Internal => self.config.int_ifindex,
             Exit::Kernel => 0,
         }
+    }
+}
+
+impl Kernel {
+    /// `None` until user space has written `CONFIG`.
+    #[inline(always)]
+    pub(crate) fn new(skb: Skb, decision: *mut Decision) -> Option<Self> {
+        Self::with(skb, decision)
     }
 
     /// Counts a packet that was passed or translated.
@@ -143,7 +167,7 @@ impl FibParams {
     }
 }
 
-impl Env for Kernel {
+impl<const KEYS_FROM_ARGUMENT: bool> Env for Kernel<KEYS_FROM_ARGUMENT> {
     type Cell = Cell;
     type Verdict = ();
 
@@ -232,7 +256,7 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn session(&self, key: &SessionKey) -> Option<Cell> {
-        SESSIONS.get_ptr_mut(key).map(Cell)
+        Self::on_stack(key, |key| SESSIONS.get_ptr_mut(key)).map(Cell)
     }
 
     #[inline(always)]
@@ -243,18 +267,20 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn insert_session(&self, key: &SessionKey, value: &Session) -> Inserted {
-        inserted(SESSIONS.insert(key, value, u64::from(BPF_NOEXIST)))
+        Self::on_stack(key, |key| {
+            Self::on_stack(value, |value| inserted(SESSIONS.insert(key, value, u64::from(BPF_NOEXIST))))
+        })
     }
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey, value: &SessionKey) -> Inserted {
-        inserted(FLOWS.insert(key, value, u64::from(BPF_NOEXIST)))
+        Self::on_stack(value, |value| inserted(FLOWS.insert(key, value, u64::from(BPF_NOEXIST))))
     }
 
     #[inline(always)]
     fn remove_session(&self, key: &SessionKey) {
         // Gone already is as good.
-        let _ = SESSIONS.remove(key);
+        let _ = Self::on_stack(key, |key| SESSIONS.remove(key));
     }
 
     #[inline(always)]
