@@ -12,6 +12,7 @@ mod cargo;
 mod checks;
 mod ci;
 mod demo;
+mod kernels;
 mod layers;
 mod libtest;
 mod lint;
