@@ -12,6 +12,7 @@ pub mod cluster_lab;
 pub mod command;
 pub mod craft;
 pub mod daemon;
+pub mod doctored;
 pub mod gateway;
 pub mod kernel;
 pub mod lab;
