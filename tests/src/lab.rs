@@ -1,13 +1,18 @@
 //! What most tests start from: a network, and a gateway in it that translates by some rules.
 
 use std::{
+    collections::BTreeSet,
     net::Ipv4Addr,
     sync::{Mutex, PoisonError},
+    thread,
 };
 
-use crate::{Daemon, Gateway, Rules, Topology, oracle};
+use natgw_common::abi::DropReason;
 
-/// A [`Topology`] whose gateway runs.
+use crate::{Daemon, Gateway, Rules, Tally, Topology, oracle};
+
+/// A [`Topology`] whose gateway runs. At its end natgw must have dropped packets only for the reasons that the test has
+/// declared: by default for none.
 #[derive(Debug)]
 pub struct Lab {
     // In the order of their end: the process, what it left in the kernel, the namespaces.
@@ -17,6 +22,14 @@ pub struct Lab {
     /// The network.
     pub net: Topology,
     rules: Mutex<Rules>,
+    drops: Mutex<Drops>,
+}
+
+/// The reasons to drop that a test has declared.
+#[derive(Debug, Default)]
+struct Drops {
+    must: BTreeSet<DropReason>,
+    may: BTreeSet<DropReason>,
 }
 
 impl Lab {
@@ -33,10 +46,10 @@ impl Lab {
         gateway.write(rules);
         if oracle::selected() {
             oracle::apply(&net.gw, &[], rules.rules());
-            return Self { daemon: None, gateway, net, rules: Mutex::new(rules.clone()) };
+            return Self { daemon: None, gateway, net, rules: Mutex::new(rules.clone()), drops: Mutex::default() };
         }
-        let daemon = gateway.start();
-        Self { daemon: Some(daemon), gateway, net, rules: Mutex::new(rules.clone()) }
+        let daemon = Some(gateway.start());
+        Self { daemon, gateway, net, rules: Mutex::new(rules.clone()), drops: Mutex::default() }
     }
 
     /// Replaces the rules and waits until they are in force.
@@ -50,6 +63,28 @@ impl Lab {
         let mark = daemon.logs().mark();
         self.gateway.write(rules);
         daemon.wait_message(mark, "reconciled");
+    }
+
+    /// Declares that the test makes natgw drop packets for each of `reasons`.
+    pub fn expect_drops(&self, reasons: &[DropReason]) {
+        self.drops.lock().unwrap_or_else(PoisonError::into_inner).must.extend(reasons);
+    }
+
+    /// Declares that natgw may drop packets for `reasons`, or may not: it depends on moments that no test controls.
+    pub fn allow_drops(&self, reasons: &[DropReason]) {
+        self.drops.lock().unwrap_or_else(PoisonError::into_inner).may.extend(reasons);
+    }
+
+    /// What natgw has counted until now; nothing with iptables.
+    ///
+    /// # Panics
+    /// When it has no data plane.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        if oracle::selected() {
+            return Tally::default();
+        }
+        Tally::read(&self.gateway).expect("the gateway has a data plane")
     }
 
     /// The running daemon.
@@ -73,6 +108,19 @@ impl Lab {
     /// Puts a new daemon in the place of the old one, which is killed if it still runs.
     pub fn replace_daemon(&mut self, daemon: Daemon) {
         self.daemon = Some(daemon);
+    }
+}
+
+impl Drop for Lab {
+    /// Checks the drop counters, unless the test has failed already, runs against iptables or has detached natgw.
+    fn drop(&mut self) {
+        if thread::panicking() || oracle::selected() {
+            return;
+        }
+        let declared = self.drops.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tally) = Tally::read(&self.gateway) {
+            tally.assert_drops(&declared.must, &declared.may);
+        }
     }
 }
 

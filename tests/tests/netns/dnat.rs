@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use natgw_common::abi::Counter;
 use natgw_tests::{
     Lab, Proto, Rules, Topology,
-    capture::{Capture, assert_no_private_address_leaves},
+    capture::assert_no_private_address_leaves,
     lab::{EIP1, EIP2},
     probe::UdpEcho,
     rules::Rule,
@@ -13,7 +14,8 @@ use natgw_tests::{
 };
 
 use crate::support::{
-    VPC_CIDR, addresses, assert_all_clean, assert_udp_echoes, assert_udp_flows, at, exchange, udp_addresses, udp_socket,
+    Counted, VPC_CIDR, addresses, assert_all_clean, assert_udp_echoes, assert_udp_flows, at, exchange, udp_addresses,
+    udp_socket,
 };
 
 fn rules() -> Rules {
@@ -36,7 +38,7 @@ fn dnat_works(lab: &Lab) {
     let net = &lab.net;
     let tcp = TcpServer::start(&net.client, 8080);
     let udp = UdpEcho::start(&net.client, 5353);
-    let capture = Capture::start(&net.gw);
+    let counted = Counted::start(lab);
     for (outsider, address) in [(&net.server, SERVER), (&net.server2, SERVER2)] {
         tcp::assert_transfers(outsider, at(EIP1, 80), 2 << 20);
         assert_eq!(addresses(&tcp.take_peers()), BTreeSet::from([address]), "the pod sees who really asks");
@@ -44,7 +46,8 @@ fn dnat_works(lab: &Lab) {
         assert_udp_flows(outsider, at(EIP1, 53), 200);
         assert_eq!(udp_addresses(&udp), BTreeSet::from([address]), "the pod sees who really asks");
     }
-    assert_no_private_address_leaves(&capture.stop());
+    let captured = counted.assert(|interface, _| if interface == "net1" { Counter::DnatIn } else { Counter::DnatOut });
+    assert_no_private_address_leaves(&captured);
     assert_all_clean(net);
 }
 

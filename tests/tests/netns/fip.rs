@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use natgw_common::abi::Counter;
 use natgw_tests::{
     Lab, Netns, Rules, Topology,
     capture::{Capture, Way, assert_no_private_address_leaves, passed},
@@ -21,7 +22,7 @@ use natgw_tests::{
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::support::{
-    addresses, assert_all_clean, assert_pings, assert_udp_echoes, assert_udp_flows, at, exchange, received,
+    Counted, addresses, assert_all_clean, assert_pings, assert_udp_echoes, assert_udp_flows, at, exchange, received,
     udp_addresses, udp_socket,
 };
 
@@ -45,7 +46,7 @@ fn fip_works(lab: &Lab) {
     let net = &lab.net;
     let inside = (TcpServer::start(&net.client, 8080), UdpEcho::start(&net.client, 5353));
     let outside = (TcpServer::start(&net.server2, 8080), UdpEcho::start(&net.server2, 5353));
-    let capture = Capture::start(&net.gw);
+    let counted = Counted::start(lab);
 
     tcp::assert_transfers(&net.server2, at(EIP1, 8080), 2 << 20);
     assert_eq!(addresses(&inside.0.take_peers()), BTreeSet::from([SERVER2]), "the pod sees who really asks");
@@ -63,7 +64,8 @@ fn fip_works(lab: &Lab) {
     assert!(Counters::read(&net.client).get("Icmp.InEchos") - before > 100, "the pod answers, not the gateway");
     assert_pings(&net.client, SERVER2, 81);
 
-    assert_no_private_address_leaves(&capture.stop());
+    let captured = counted.assert(|interface, _| if interface == "net1" { Counter::FipIn } else { Counter::FipOut });
+    assert_no_private_address_leaves(&captured);
     assert_all_clean(net);
 }
 

@@ -2,20 +2,26 @@
 
 use std::collections::BTreeSet;
 
+use natgw_common::abi::Counter;
 use natgw_tests::{
     Lab, Proto, Rules,
     capture::Capture,
     lab::{EIP1, EIP2},
-    packet::Transport,
+    packet::{Packet, Transport},
     probe::UdpEcho,
     tcp::{self, TcpServer},
     topology::{CLIENT, POD2},
 };
 
 use crate::support::{
-    VPC_CIDR, addresses, assert_all_clean, assert_pings, assert_udp_echoes, assert_udp_flows, at, received,
+    Counted, VPC_CIDR, addresses, assert_all_clean, assert_pings, assert_udp_echoes, assert_udp_flows, at, received,
     udp_addresses,
 };
+
+/// The kind of a packet between the client and the pod that it reaches by an EIP.
+fn hairpin(_interface: &str, packet: &Packet) -> Counter {
+    if packet.source == CLIENT { Counter::HairpinOut } else { Counter::HairpinIn }
+}
 
 #[test]
 fn a_client_reaches_a_dnat_port_and_the_server_sees_the_eip_it_dialled() {
@@ -30,11 +36,13 @@ fn a_client_reaches_a_dnat_port_and_the_server_sees_the_eip_it_dialled() {
     );
     let net = &lab.net;
     let (tcp, udp) = (TcpServer::start(&net.pod2, 8080), UdpEcho::start(&net.pod2, 5353));
+    let counted = Counted::start(&lab);
     tcp::assert_transfers(&net.client, at(EIP1, 80), 2 << 20);
     assert_eq!(addresses(&tcp.take_peers()), BTreeSet::from([EIP1]));
     assert_udp_echoes(&net.client, at(EIP1, 53));
     assert_udp_flows(&net.client, at(EIP1, 53), 200);
     assert_eq!(udp_addresses(&udp), BTreeSet::from([EIP1]));
+    counted.assert(hairpin);
     assert_all_clean(net);
 }
 
@@ -43,6 +51,7 @@ fn a_client_reaches_a_floating_ip_and_the_server_sees_the_eip_it_dialled() {
     let lab = Lab::new(&Rules::new().eip("eip1", EIP1).fip("eip1", POD2));
     let net = &lab.net;
     let (tcp, udp) = (TcpServer::start(&net.pod2, 8080), UdpEcho::start(&net.pod2, 5353));
+    let counted = Counted::start(&lab);
     tcp::assert_transfers(&net.client, at(EIP1, 8080), 2 << 20);
     assert_eq!(addresses(&tcp.take_peers()), BTreeSet::from([EIP1]));
     assert_udp_echoes(&net.client, at(EIP1, 5353));
@@ -55,6 +64,7 @@ fn a_client_reaches_a_floating_ip_and_the_server_sees_the_eip_it_dialled() {
         .map(|packet| packet.source)
         .collect();
     assert_eq!(asked_by, BTreeSet::from([EIP1]), "the pod itself was pinged");
+    counted.assert(hairpin);
     assert_all_clean(net);
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use natgw_common::abi::DropReason;
 use natgw_tests::{
     Lab, Proto, Rules,
     capture::{Capture, Way, assert_no_private_address_leaves, passed},
@@ -143,6 +144,7 @@ fn traffic_between_vpc_subnets_is_never_translated() {
 fn unmatched_drop_lets_only_packets_with_a_rule_leave() {
     let rules = Rules::new().eip("eip1", EIP1).snat("eip1", CLIENT).route("10.0.2.0/24", "10.0.1.254");
     let lab = Lab::on(natgw_tests::Topology::new(), &rules, &["--unmatched", "drop"]);
+    lab.expect_drops(&[DropReason::Unmatched]);
     let net = &lab.net;
     let echo = UdpEcho::start(&net.server, 7002);
     let far = UdpEcho::start(&net.far, 7002);

@@ -1,15 +1,16 @@
 //! Short forms that several themes share.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
     time::Duration,
 };
 
+use natgw_common::abi::Counter;
 use natgw_tests::{
-    Netns,
-    capture::{Captured, Way, passed},
-    clock,
+    Lab, Netns, Tally,
+    capture::{Capture, Captured, Way, passed},
+    clock, oracle,
     packet::Packet,
     payload,
     probe::{IcmpProbe, MILLISECOND, UdpEcho, UdpProbe},
@@ -95,4 +96,45 @@ pub(crate) fn received(captured: &[Captured]) -> Vec<Packet> {
 /// Waits until `condition` holds, for state that the kernel does not announce.
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     clock::eventually(what, Duration::from_secs(5), condition);
+}
+
+/// A capture in the gateway's namespace, to be compared with natgw's own counters.
+pub(crate) struct Counted<'a> {
+    lab: &'a Lab,
+    before: Tally,
+    capture: Capture,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn start(lab: &'a Lab) -> Self {
+        let before = lab.tally();
+        Self { lab, before, capture: Capture::start(&lab.net.gw) }
+    }
+
+    /// Waits until nothing flows any more, and asserts that natgw has counted each packet that came in by an interface
+    /// as the kind that `kind` says, and nothing else. Both see a packet before anything splits it: a GSO packet is one.
+    pub(crate) fn assert(self, kind: impl Fn(&str, &Packet) -> Counter) -> Vec<Captured> {
+        self.wait_silence();
+        let captured = self.capture.stop();
+        let mut seen = BTreeMap::new();
+        for interface in ["eth0", "net1"] {
+            for packet in passed(&captured, interface, Way::In) {
+                *seen.entry(kind(interface, &packet)).or_insert(0) += 1;
+            }
+        }
+        if !oracle::selected() {
+            assert_eq!(self.lab.tally().since(&self.before), seen, "what natgw has counted, and what came in");
+        }
+        captured
+    }
+
+    fn wait_silence(&self) {
+        // Longer than a delayed acknowledgement: the last of a closed connection.
+        const SILENCE: Duration = Duration::from_millis(250);
+        eventually("the traffic ends", || {
+            let then = self.lab.tally();
+            clock::pass(SILENCE);
+            self.lab.tally() == then
+        });
+    }
 }

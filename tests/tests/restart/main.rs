@@ -10,4 +10,5 @@ mod r1_killed;
 mod r4_interfaces;
 mod r6_changed_while_down;
 mod r8_bad_objects;
+mod r9_refused;
 mod r9_upgrade;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use natgw_tests::traffic::{Traffic, assert_unchanged, rules};
 
 /// Identity of a pinned link and of the program behind it.
-fn link(lab: &Lab, name: &str) -> (u64, u64) {
+pub(crate) fn link(lab: &Lab, name: &str) -> (u64, u64) {
     let path = lab.gateway.pins().join("links").join(name).display().to_string();
     let shown = command::run("bpftool", &["-j", "link", "show", "pinned", &path]);
     let json: Value = serde_json::from_str(&shown).expect("bpftool prints JSON");
