@@ -75,7 +75,7 @@ struct Facts {
     bpffs: Bpffs,
     release: String,
     btf: bool,
-    /// `None`: cannot be read.
+    /// `None`: cannot be told. Linux 6.1 shows the setting in the node's own network namespace only, not in a pod's.
     jit: Option<bool>,
     /// Name and whether it exists.
     interfaces: Vec<(String, bool)>,
@@ -185,8 +185,8 @@ fn judge(facts: &Facts) -> Vec<Check> {
         ),
         Some(_) | None => row("attachment", Ok("TCX links"), None),
     });
-    if facts.jit != Some(true) {
-        let found = if facts.jit.is_none() { "cannot be read" } else { "off: programs are interpreted, which is slow" };
+    if facts.jit == Some(false) {
+        let found = "off: programs are interpreted, which is slow";
         checks.push(row("bpf JIT", Err(found), Some("sysctl -w net.core.bpf_jit_enable=1")));
     }
     if kernel.is_some_and(|version| version < NO_MEMLOCK) {
@@ -365,6 +365,12 @@ mod tests {
     fn a_kernel_without_tcx_is_a_warning_that_names_clsact() {
         let check = only(|facts| facts.release = "6.1.0".into(), Level::Warning);
         assert!(check.found.contains("clsact"), "{check:?}");
+    }
+
+    #[test]
+    fn a_jit_that_is_off_is_a_warning_and_one_that_a_pod_cannot_see_is_none() {
+        assert_eq!(only(|facts| facts.jit = Some(false), Level::Warning).name, "bpf JIT");
+        assert!(table(|facts| facts.jit = None).checks.iter().all(|check| check.name != "bpf JIT"));
     }
 
     #[test]
