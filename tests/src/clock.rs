@@ -6,14 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long to wait on a machine that is slower than this one: `NATGW_TEST_SLOWER` times longer, for emulated kernels.
-/// What a test measures and asserts of natgw is not stretched, only how long it waits before it gives up.
-#[must_use]
-pub fn patience(here: Duration) -> Duration {
-    let slower = std::env::var("NATGW_TEST_SLOWER").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    here * slower
-}
-
 /// How often [`eventually`] looks.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -28,7 +20,6 @@ pub fn pass(duration: Duration) {
 /// # Panics
 /// When it does not within `patience`; `what` names it.
 pub fn eventually(what: &str, patience: Duration, condition: impl Fn() -> bool) {
-    let patience = self::patience(patience);
     let deadline = Instant::now() + patience;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");

@@ -13,10 +13,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{
-    clock,
-    logs::{LogLine, Logs},
-};
+use crate::logs::{LogLine, Logs};
 
 /// How long anything that the daemon does may take before a test gives up. Generous: the machine may be busy, and
 /// the tests that measure time do it by themselves.
@@ -109,10 +106,9 @@ impl Daemon {
     /// # Panics
     /// When it does not come; the message shows the log.
     pub fn wait_line(&self, mark: usize, what: &str, wanted: impl Fn(&LogLine) -> bool) -> LogLine {
-        let patience = clock::patience(PATIENCE);
-        self.logs.wait_from(mark, patience, wanted).unwrap_or_else(|| {
+        self.logs.wait_from(mark, PATIENCE, wanted).unwrap_or_else(|| {
             panic!(
-                "natgw (pid {}) did not log `{what}` within {patience:?}; its log:\n{}",
+                "natgw (pid {}) did not log `{what}` within {PATIENCE:?}; its log:\n{}",
                 self.pid(),
                 self.logs.text()
             )

@@ -30,17 +30,3 @@ pub fn has_link_type(kind: &str) -> bool {
 pub fn skipped(reason: &str) {
     println!("SKIPPED: {reason}");
 }
-
-/// Whether the kernel attaches programs with TCX links (Linux 6.6, commit e420bed02507), by its version.
-///
-/// # Panics
-/// When the version cannot be read.
-#[must_use]
-pub fn has_tcx() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the kernel says its version");
-    let mut numbers = release.split(['.', '-']).map(|number| number.trim().parse::<u32>());
-    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
-        panic!("`{release}` is no kernel version");
-    };
-    (major, minor) >= (6, 6)
-}

@@ -26,9 +26,6 @@ pub(crate) const TOOLS: &[Tool] = &[
         packages: &[&["bpftool"], &["linux-tools-common", "linux-tools-generic"]],
         what_for: "dumps of pinned maps",
     },
-    Tool { program: "qemu-system-x86_64", packages: &[&["qemu-system-x86"]], what_for: "other kernels, emulated" },
-    Tool { program: "cpio", packages: &[&["cpio"]], what_for: "their initial file system" },
-    Tool { program: "depmod", packages: &[&["kmod"]], what_for: "their modules" },
     Tool { program: "ethtool", packages: &[&["ethtool"]], what_for: "offloads of veth" },
     Tool { program: "nft", packages: &[&["nftables"]], what_for: "proof that no netfilter hook is there" },
     Tool {

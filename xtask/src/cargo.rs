@@ -123,13 +123,6 @@ pub(crate) fn probe(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The test binary in what `cargo test --no-run --message-format=json` prints: a JSON object in each line.
-pub(crate) fn test_binary(messages: &str) -> Option<PathBuf> {
-    let parsed = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let mut tests = parsed.filter(|message| message["profile"]["test"] == true);
-    tests.find_map(|message| message["executable"].as_str().map(PathBuf::from))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,17 +150,6 @@ mod tests {
         ("RUSTFLAGS", "-Cbar"),
         ("RUSTUP_TOOLCHAIN", "nightly"),
     ];
-
-    #[test]
-    fn a_test_binary_is_told_from_other_artifacts() {
-        let messages = concat!(
-            "{\"reason\":\"compiler-artifact\",\"profile\":{\"test\":false},\"executable\":\"/t/natgw\"}\n",
-            "{\"reason\":\"compiler-artifact\",\"profile\":{\"test\":true},\"executable\":\"/t/netns-1\"}\n",
-            "{\"reason\":\"build-finished\",\"success\":true}\nnot json\n",
-        );
-        assert_eq!(test_binary(messages), Some(PathBuf::from("/t/netns-1")));
-        assert_eq!(test_binary("{\"reason\":\"build-finished\"}"), None);
-    }
 
     #[test]
     fn the_outer_cargo_leaves_no_trace() {

@@ -14,8 +14,6 @@ pub(crate) struct Layer {
     pub(crate) apiserver: bool,
     /// Upgrades to `natgw-abi-next`.
     pub(crate) abi_next: bool,
-    /// Runs these tests of its one target in an emulated machine with another kernel; none: here.
-    pub(crate) guest: &'static [&'static str],
     /// Tests that run at a time when the user does not say; `None`: as many as there are processors.
     pub(crate) threads: Option<u32>,
     /// Arguments of `cargo test`, one invocation each.
@@ -35,7 +33,6 @@ macro_rules! integration {
             root: true,
             apiserver: $apiserver,
             abi_next: $abi_next,
-            guest: &[],
             threads: $threads,
             invocations: &[&["--package", "natgw-tests", "--test", $name]],
         }
@@ -51,7 +48,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         root: false,
         apiserver: false,
         abi_next: false,
-        guest: &[],
         threads: None,
         invocations: &[
             &["--package", "natgw-common", "--package", "natgw-userspace", "--package", "xtask"],
@@ -85,17 +81,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         abi_next: false,
         "nothing that is lost around a gateway loses an EIP"
     ),
-    Layer {
-        name: "kernels",
-        what: "tests of `netns` on Linux 6.1, which has no TCX, and where VLAN links are to be had",
-        required: true,
-        root: true,
-        apiserver: false,
-        abi_next: false,
-        guest: &["attachment::", "vlan_inside", "vlan_of_the_nodes_nic"],
-        threads: Some(1),
-        invocations: &[&["--package", "natgw-tests", "--test", "netns"]],
-    },
 ];
 
 /// The layers with these names in their own order, all for no names.
@@ -120,7 +105,7 @@ mod tests {
     fn no_name_means_all_layers() {
         assert_eq!(
             names(&[]),
-            Ok(vec!["unit", "prog_run", "datapath", "daemon", "netns", "restart", "apiserver", "recovery", "kernels"])
+            Ok(vec!["unit", "prog_run", "datapath", "daemon", "netns", "restart", "apiserver", "recovery"])
         );
     }
 

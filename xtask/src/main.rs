@@ -12,7 +12,6 @@ mod cargo;
 mod checks;
 mod ci;
 mod demo;
-mod kernels;
 mod layers;
 mod libtest;
 mod lint;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    apiserver, build, cargo, kernels,
+    apiserver, build, cargo,
     layers::{self, LAYERS, Layer},
     libtest::{Counts, Reader, Shown},
     setup, system,
@@ -139,14 +139,12 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
             counts.failed += 1;
             continue;
         }
-        let mut command = match test_command(workspace, layer, invocation, args) {
-            Ok(command) => command,
-            Err(error) => {
-                eprintln!("{error:#}");
-                counts.failed += 1;
-                continue;
-            }
-        };
+        let mut command = cargo_test(workspace, invocation);
+        command.args(["--no-fail-fast", "--quiet", "--", "--show-output", "--format=pretty"]);
+        if let Some(threads) = args.test_threads.or(layer.threads) {
+            command.arg(format!("--test-threads={threads}"));
+        }
+        command.args(&args.rest);
         command.envs(assets.iter().map(|assets| (apiserver::VARIABLE, assets.dir())));
         let started = Instant::now();
         counts.add(&run_tests(&mut command)?);
@@ -155,27 +153,6 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
     let outcome = Outcome { layer, counts, seconds };
     println!("{outcome}");
     Ok(outcome)
-}
-
-/// What runs one invocation of a layer, compiled already: cargo here, or the same tests in a guest.
-fn test_command(workspace: &Workspace, layer: &Layer, invocation: &[&str], args: &Args) -> Result<Command> {
-    let mut options: Vec<String> = ["--show-output", "--format=pretty"].map(str::to_owned).into();
-    options.extend(args.test_threads.or(layer.threads).map(|threads| format!("--test-threads={threads}")));
-    options.extend(args.rest.iter().cloned());
-    if layer.guest.is_empty() {
-        let mut command = cargo_test(workspace, invocation);
-        command.args(["--no-fail-fast", "--quiet", "--"]).args(options);
-        return Ok(command);
-    }
-    let mut listing = cargo_test(workspace, invocation);
-    listing.args(["--no-run", "--message-format=json"]);
-    let messages = cargo::probe(&mut listing).context("cargo does not say where the tests are")?;
-    let program = cargo::test_binary(&messages).context("cargo names no test binary")?;
-    options.push("--color=never".to_owned());
-    if args.rest.is_empty() {
-        options.extend(layer.guest.iter().map(|name| (*name).to_owned()));
-    }
-    kernels::command(workspace, &kernels::provide(workspace)?, &program, &options)
 }
 
 fn cargo_test(workspace: &Workspace, invocation: &[&str]) -> Command {

@@ -4,7 +4,6 @@
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
 mod announce;
-mod attachment;
 mod bad_input;
 mod concurrency;
 mod dnat;

@@ -66,24 +66,9 @@ impl<'a> Archive<'a> {
         progress::run(&format!("fetching {}", packages.join(" ")), &mut command, |_| None)
     }
 
-    /// The first dependency of `package` whose name begins with `prefix`: what a metapackage stands for today.
-    pub(crate) fn dependency(&self, package: &str, prefix: &str) -> Result<String> {
-        let mut command = self.apt("apt-cache");
-        let depends = cargo::probe(command.args(["depends", "--important", package]));
-        let depends = depends.with_context(|| format!("Debian's archive has no package {package}"))?;
-        let names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-        let name = names.map(str::trim).find(|name| name.starts_with(prefix));
-        name.map(str::to_owned).with_context(|| format!("{package} depends on no {prefix}*"))
-    }
-
     fn apt_get(&self) -> Command {
-        let mut command = self.apt("apt-get");
+        let mut command = cargo::command("apt-get", self.workspace.root());
         command.arg("--quiet");
-        command
-    }
-
-    fn apt(&self, program: &str) -> Command {
-        let mut command = cargo::command(program, self.workspace.root());
         // On the command line: /etc/apt/apt.conf.d would win over a file named by APT_CONFIG.
         let own = [("Dir::State::lists", "lists"), ("Dir::Cache", "cache"), ("Dir::Etc::SourceList", "sources.list")];
         for (option, path) in own {

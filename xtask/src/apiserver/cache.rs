@@ -1,4 +1,4 @@
-//! Where built and fetched things stay: `$XDG_CACHE_HOME/natgw/<family>/<version and recipe>`, one directory for each.
+//! Where the built programs stay: `$XDG_CACHE_HOME/natgw/apiserver/<version and recipe>`, one directory for each recipe.
 //!
 //! A slot is filled by one rename at the end of a build, so a slot that is there is complete.
 
@@ -13,19 +13,19 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{assets::Assets, recipe};
 
-/// The place of one recipe's results.
+/// The place of one recipe's programs.
 #[derive(Debug)]
 pub(crate) struct Slot {
     parent: PathBuf,
     dir: PathBuf,
 }
 
-/// The slot `id` of a family, of the user who runs us.
-pub(crate) fn slot(family: &str, id: &str) -> Result<Slot> {
+/// The slot `id` of the user who runs us.
+pub(crate) fn slot(id: &str) -> Result<Slot> {
     let Some(cache) = cache_home(|name| env::var_os(name)) else {
         bail!("neither XDG_CACHE_HOME nor HOME says where built programs can be kept; set one, {}", recipe::INSTEAD);
     };
-    let parent = cache.join("natgw").join(family);
+    let parent = cache.join("natgw/apiserver");
     Ok(Slot { dir: parent.join(id), parent })
 }
 
@@ -45,15 +45,14 @@ impl Slot {
         Assets::in_dir(&self.dir).ok()
     }
 
-    /// Keeps other builds out until it is dropped; the kernel drops it for a process that is killed. `what` the one that
-    /// has it does, for whoever waits.
-    pub(crate) fn lock(&self, what: &str) -> Result<File> {
+    /// Keeps other builds out until it is dropped; the kernel drops it for a process that is killed.
+    pub(crate) fn lock(&self) -> Result<File> {
         let path = self.parent.join("lock");
         fs::create_dir_all(&self.parent).with_context(|| format!("cannot create {}", self.parent.display()))?;
         let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => eprintln!("another process {what}; waiting for it ..."),
+            Err(TryLockError::WouldBlock) => eprintln!("another process builds the API server; waiting for it ..."),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
@@ -131,7 +130,7 @@ mod tests {
         let parent = env::temp_dir().join(format!("natgw-xtask-cache-{}", std::process::id()));
         let slot = Slot { dir: parent.join("1"), parent: parent.clone() };
         assert_eq!(slot.assets(), None);
-        let lock = slot.lock("works").unwrap();
+        let lock = slot.lock().unwrap();
         let scratch = slot.scratch().unwrap();
         let out = scratch.dir().join("out");
         fs::create_dir(&out).unwrap();

@@ -4,10 +4,10 @@
 //! Nothing is installed: every package is unpacked into the cache and used there. (An installed `etcd-server` would also
 //! start a service.)
 
-pub(crate) mod archive;
+mod archive;
 mod assets;
 mod build;
-pub(crate) mod cache;
+mod cache;
 mod openapi;
 mod recipe;
 
@@ -30,12 +30,12 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Assets> {
     if let Some(assets) = assets::given()? {
         return Ok(assets);
     }
-    let slot = cache::slot("apiserver", &recipe::id())?;
+    let slot = cache::slot(&recipe::id())?;
     if let Some(assets) = slot.assets() {
         return Ok(assets);
     }
     recipe::check_distribution(&system::os_release())?;
-    let lock = slot.lock("builds the API server")?;
+    let lock = slot.lock()?;
     // Another process may have built them while this one waited.
     if let Some(assets) = slot.assets() {
         return Ok(assets);
