@@ -31,42 +31,26 @@ const FIB_FOUND: [i64; 3] = [0, 7, 8];
 const OPENED: u32 = u32::MAX;
 const EEXIST: i32 = -17;
 
-/// The environment of one run of a program, or of a global function whose argument holds the keys (`KEYS_FROM_ARGUMENT`).
-///
-/// Linux 6.1 and older take the key and the value of a map from the stack, but not from memory that is an argument of a
-/// global function: there they are copied. Programs have them on the stack, where a copy would only cost: it doubles the
-/// verifier's work.
-pub(crate) struct Kernel<const KEYS_FROM_ARGUMENT: bool = false> {
+/// The environment of one run of a program.
+pub(crate) struct Kernel {
     skb: Skb,
     /// Where to note what was decided; null where nothing is to be.
     decision: *mut Decision,
     config: &'static Config,
 }
 
-impl Kernel<true> {
-    /// An environment for code that looks at no packet. `None` until user space has written `CONFIG`.
+impl Kernel {
+    /// `None` until user space has written `CONFIG`.
     #[inline(always)]
-    pub(crate) fn without_packet() -> Option<Self> {
-        Self::with(Skb(core::ptr::null_mut()), core::ptr::null_mut())
-    }
-}
-
-impl<const KEYS_FROM_ARGUMENT: bool> Kernel<KEYS_FROM_ARGUMENT> {
-    #[inline(always)]
-    fn with(skb: Skb, decision: *mut Decision) -> Option<Self> {
+    pub(crate) fn new(skb: Skb, decision: *mut Decision) -> Option<Self> {
         let config = CONFIG.get(0)?;
         (config.ext_ifindex != 0).then_some(Self { skb, decision, config })
     }
 
-    /// Does something with a copy on the stack if it must be, else with the original.
+    /// An environment for code that looks at no packet.
     #[inline(always)]
-    fn on_stack<T: Copy, R>(value: &T, act: impl FnOnce(&T) -> R) -> R {
-        if KEYS_FROM_ARGUMENT {
-            let copy = *value;
-            act(&copy)
-        } else {
-            act(value)
-        }
+    pub(crate) fn without_packet() -> Option<Self> {
+        Self::new(Skb(core::ptr::null_mut()), core::ptr::null_mut())
     }
 
     /// The interface of `exit`; 0 for the kernel's own forwarding.
@@ -77,14 +61,6 @@ impl<const KEYS_FROM_ARGUMENT: bool> Kernel<KEYS_FROM_ARGUMENT> {
             Exit::Internal => self.config.int_ifindex,
             Exit::Kernel => 0,
         }
-    }
-}
-
-impl Kernel {
-    /// `None` until user space has written `CONFIG`.
-    #[inline(always)]
-    pub(crate) fn new(skb: Skb, decision: *mut Decision) -> Option<Self> {
-        Self::with(skb, decision)
     }
 
     /// Counts a packet that was passed or translated.
@@ -167,7 +143,7 @@ impl FibParams {
     }
 }
 
-impl<const KEYS_FROM_ARGUMENT: bool> Env for Kernel<KEYS_FROM_ARGUMENT> {
+impl Env for Kernel {
     type Cell = Cell;
     type Verdict = ();
 
@@ -256,7 +232,7 @@ impl<const KEYS_FROM_ARGUMENT: bool> Env for Kernel<KEYS_FROM_ARGUMENT> {
 
     #[inline(always)]
     fn session(&self, key: &SessionKey) -> Option<Cell> {
-        Self::on_stack(key, |key| SESSIONS.get_ptr_mut(key)).map(Cell)
+        SESSIONS.get_ptr_mut(key).map(Cell)
     }
 
     #[inline(always)]
@@ -267,20 +243,18 @@ impl<const KEYS_FROM_ARGUMENT: bool> Env for Kernel<KEYS_FROM_ARGUMENT> {
 
     #[inline(always)]
     fn insert_session(&self, key: &SessionKey, value: &Session) -> Inserted {
-        Self::on_stack(key, |key| {
-            Self::on_stack(value, |value| inserted(SESSIONS.insert(key, value, u64::from(BPF_NOEXIST))))
-        })
+        inserted(SESSIONS.insert(key, value, u64::from(BPF_NOEXIST)))
     }
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey, value: &SessionKey) -> Inserted {
-        Self::on_stack(value, |value| inserted(FLOWS.insert(key, value, u64::from(BPF_NOEXIST))))
+        inserted(FLOWS.insert(key, value, u64::from(BPF_NOEXIST)))
     }
 
     #[inline(always)]
     fn remove_session(&self, key: &SessionKey) {
         // Gone already is as good.
-        let _ = Self::on_stack(key, |key| SESSIONS.remove(key));
+        let _ = SESSIONS.remove(key);
     }
 
     #[inline(always)]

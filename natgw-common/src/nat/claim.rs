@@ -17,8 +17,6 @@ use crate::{
 /// Ports tried for one new flow.
 pub const PROBES: u32 = 16;
 
-/// Set in `open_any` where a closed connection was met.
-const ONE_CLOSED: u32 = 1 << 16;
 /// How long a removal may take before somebody else does it.
 const REMOVAL_NS: u64 = 1_000_000_000;
 
@@ -187,13 +185,11 @@ fn open_exact<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
 /// Ports with a DNAT rule are never used: replies would be taken for new flows of that rule once the session is gone.
 /// A pod keeps its port on its own floating IP, which goes before such a rule.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the low half is the port")]
 fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
     let first = wanted.key.ext_port;
     let has_ports = wanted.key.proto == proto::TCP || wanted.key.proto == proto::UDP || wanted.key.role != 0;
     let own = is_own_address(wanted);
-    // A port whose connection both ends have closed, and above it whether there is one: one stack slot, not two.
-    let mut closed = 0;
+    let (mut closed, mut any_closed) = (first, false);
     let mut i = 0;
     while i < PROBES {
         let port = if i == 0 { first } else { random_port(env) };
@@ -205,7 +201,7 @@ fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
         match env.claim(wanted, Steal::Expired) {
             Claim::Ours | Claim::Other => return Ok(()),
             Claim::Full => return Err(refuse(env, DropReason::TableFull)),
-            Claim::TakenClosed => closed = ONE_CLOSED | u32::from(u16::from_ne_bytes(port)),
+            Claim::TakenClosed => (closed, any_closed) = (port, true),
             Claim::Taken => {}
         }
         if !has_ports {
@@ -214,8 +210,8 @@ fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
         }
     }
     // Nothing free among those probed: take over a connection that both of its ends have closed.
-    if closed != 0 {
-        wanted.key.ext_port = (closed as u16).to_ne_bytes();
+    if any_closed {
+        wanted.key.ext_port = closed;
         match env.claim(wanted, Steal::Closed) {
             Claim::Ours | Claim::Other => return Ok(()),
             Claim::Full | Claim::Taken | Claim::TakenClosed => {}
@@ -253,8 +249,7 @@ fn reserved<E: Env>(env: &E, key: &SessionKey) -> bool {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "scaled into the 16-bit range just before")]
 fn random_port<E: Env>(env: &E) -> [u8; 2] {
-    // Opaque: the compiler would keep the addresses of both fields on a stack that has no room for them.
-    let config = core::hint::black_box(env.config());
+    let config = env.config();
     let span = u32::from(config.port_max.saturating_sub(config.port_min)) + 1;
     // Multiply-shift instead of a remainder: no division, and no bias worth a port.
     let offset = (u64::from(env.random()) * u64::from(span)) >> 32;
