@@ -99,6 +99,14 @@ fn inserted(result: Result<(), i32>) -> Inserted {
     }
 }
 
+/// A copy of a key or value for the helper of a map. Until Linux 6.1 the verifier takes none that lies in the argument of
+/// a global function (`R2 type=mem expected=fp`), where [`natgw_claim`] has them. Of what is on the stack already the
+/// compiler keeps one copy.
+#[inline(always)]
+const fn on_stack<T: Copy>(of: T) -> T {
+    of
+}
+
 /// The interface that the kernel would forward a packet from `int_ifindex` by; 0 if it would not forward it.
 ///
 /// Its own function, for the sake of the 64 bytes of stack. `kind` is the protocol and, above it, the TOS.
@@ -236,6 +244,11 @@ impl Env for Kernel {
     }
 
     #[inline(always)]
+    fn claimed(&self, key: &SessionKey) -> Option<Cell> {
+        SESSIONS.get_ptr_mut(on_stack(*key)).map(Cell)
+    }
+
+    #[inline(always)]
     fn flow(&self, key: &FlowKey) -> Option<SessionKey> {
         // SAFETY: written once, by `insert_flow`; copied at once.
         unsafe { FLOWS.get(key).copied() }
@@ -243,18 +256,18 @@ impl Env for Kernel {
 
     #[inline(always)]
     fn insert_session(&self, key: &SessionKey, value: &Session) -> Inserted {
-        inserted(SESSIONS.insert(key, value, u64::from(BPF_NOEXIST)))
+        inserted(SESSIONS.insert(on_stack(*key), on_stack(*value), u64::from(BPF_NOEXIST)))
     }
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey, value: &SessionKey) -> Inserted {
-        inserted(FLOWS.insert(key, value, u64::from(BPF_NOEXIST)))
+        inserted(FLOWS.insert(key, on_stack(*value), u64::from(BPF_NOEXIST)))
     }
 
     #[inline(always)]
     fn remove_session(&self, key: &SessionKey) {
         // Gone already is as good.
-        let _ = SESSIONS.remove(key);
+        let _ = SESSIONS.remove(on_stack(*key));
     }
 
     #[inline(always)]

@@ -98,6 +98,8 @@ fn natgw_sweep(ctx: TcContext) -> i32 {
 pub(crate) extern "C" fn natgw_sweep_one(item: *const SweepItem, op: u32) -> u32 {
     // SAFETY: the verifier holds callers to a pointer to a whole `SweepItem`, or null.
     let Some(item) = (unsafe { item.as_ref() }) else { return 0 };
+    // For a key that the helpers of Linux 6.1 take, as in `env::natgw_claim`.
+    let item = &{ *item };
     let Some(env) = Kernel::without_packet() else { return 0 };
     let op = if op == SweepOp::Expired as u32 {
         SweepOp::Expired

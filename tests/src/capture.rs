@@ -42,6 +42,8 @@ pub struct Captured {
     pub interface: String,
     /// Which way it went.
     pub way: Way,
+    /// The 802.1Q tag in the frame. One that the NIC would insert or has taken off is not in it (`ethtool -K .. txvlan`).
+    pub vlan: Option<u16>,
     /// Length of the frame without the Ethernet header.
     pub len: usize,
     /// Its first 128 bytes, from the IPv4 header on.
@@ -128,7 +130,8 @@ fn collect(socket: &Socket, names: &HashMap<usize, String>, stop: &AtomicBool) -
                 {
                     let bytes = ip[..ip.len().min(128)].to_vec();
                     let packet = Packet::parse(ip);
-                    seen.push(Captured { interface: interface.clone(), way, len: ip.len(), bytes, packet });
+                    let vlan = vlan(frame);
+                    seen.push(Captured { interface: interface.clone(), way, vlan, len: ip.len(), bytes, packet });
                 }
             }
             Ok((_, None)) | Err(Errno::EINTR) => {}
@@ -143,6 +146,14 @@ fn ipv4(frame: &[u8]) -> Option<&[u8]> {
     match frame.get(12..14)? {
         [0x08, 0x00] => frame.get(14..),
         [0x81, 0x00] if frame.get(16..18)? == [0x08, 0x00] => frame.get(18..),
+        _ => None,
+    }
+}
+
+/// The VLAN of a frame's tag.
+fn vlan(frame: &[u8]) -> Option<u16> {
+    match frame.get(12..16)? {
+        [0x81, 0x00, high, low] => Some(u16::from_be_bytes([high & 0x0f, *low])),
         _ => None,
     }
 }

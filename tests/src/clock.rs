@@ -2,12 +2,31 @@
 //! rate of a probe, how long traffic shall run, and kernel state that nobody announces.
 
 use std::{
+    env,
+    sync::LazyLock,
     thread,
     time::{Duration, Instant},
 };
 
 /// How often [`eventually`] looks.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// How many times slower than usual this machine is: an emulated processor says so.
+const SLOWNESS: &str = "NATGW_TEST_SLOWNESS";
+
+static FACTOR: LazyLock<u32> = LazyLock::new(|| {
+    let Ok(value) = env::var(SLOWNESS) else { return 1 };
+    value.parse().ok().filter(|factor| *factor > 0).unwrap_or_else(|| panic!("{SLOWNESS}={value} is no factor"))
+});
+
+/// How long to wait at most for what takes less than `usual` on any real machine. Not for what a test measures.
+///
+/// # Panics
+/// When `NATGW_TEST_SLOWNESS` is not a positive number.
+#[must_use]
+pub fn patience(usual: Duration) -> Duration {
+    usual * *FACTOR
+}
 
 /// Lets `duration` pass.
 #[expect(clippy::disallowed_methods, reason = "time itself is what is wanted: a rate, a duration, a random moment")]
@@ -18,8 +37,9 @@ pub fn pass(duration: Duration) {
 /// Waits until `condition` holds.
 ///
 /// # Panics
-/// When it does not within `patience`; `what` names it.
-pub fn eventually(what: &str, patience: Duration, condition: impl Fn() -> bool) {
+/// When it does not within `usual`, or what [`patience`] makes of it; `what` names it.
+pub fn eventually(what: &str, usual: Duration, condition: impl Fn() -> bool) {
+    let patience = patience(usual);
     let deadline = Instant::now() + patience;
     while !condition() {
         assert!(Instant::now() < deadline, "not within {patience:?}: {what}");

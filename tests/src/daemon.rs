@@ -13,7 +13,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::logs::{LogLine, Logs};
+use crate::{
+    clock,
+    logs::{LogLine, Logs},
+};
 
 /// How long anything that the daemon does may take before a test gives up. Generous: the machine may be busy, and
 /// the tests that measure time do it by themselves.
@@ -106,9 +109,10 @@ impl Daemon {
     /// # Panics
     /// When it does not come; the message shows the log.
     pub fn wait_line(&self, mark: usize, what: &str, wanted: impl Fn(&LogLine) -> bool) -> LogLine {
-        self.logs.wait_from(mark, PATIENCE, wanted).unwrap_or_else(|| {
+        let patience = clock::patience(PATIENCE);
+        self.logs.wait_from(mark, patience, wanted).unwrap_or_else(|| {
             panic!(
-                "natgw (pid {}) did not log `{what}` within {PATIENCE:?}; its log:\n{}",
+                "natgw (pid {}) did not log `{what}` within {patience:?}; its log:\n{}",
                 self.pid(),
                 self.logs.text()
             )

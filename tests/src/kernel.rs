@@ -26,6 +26,18 @@ pub fn has_link_type(kind: &str) -> bool {
     has
 }
 
+/// Whether the kernel has TCX links, by its version: asking it would be the very call that natgw decides by.
+///
+/// # Panics
+/// When it does not tell its version.
+#[must_use]
+pub fn has_tcx() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next().expect("a release begins with a number"), numbers.next().unwrap_or(0));
+    version >= (6, 6)
+}
+
 /// Says why the current test is skipped, in the form that `cargo xtask test` counts.
 pub fn skipped(reason: &str) {
     println!("SKIPPED: {reason}");

@@ -115,8 +115,8 @@ impl Drop for TcpServer {
 }
 
 fn serve(mut stream: TcpStream) {
-    let _ = stream.set_read_timeout(Some(STALL));
-    let _ = stream.set_write_timeout(Some(STALL));
+    let _ = stream.set_read_timeout(Some(clock::patience(STALL)));
+    let _ = stream.set_write_timeout(Some(clock::patience(STALL)));
     let mut order = [0; 9];
     if stream.read_exact(&mut order).is_err() {
         return;
@@ -189,11 +189,11 @@ pub fn connect_from(ns: &Netns, source: SocketAddrV4, target: SocketAddrV4) -> i
     socket.set_reuse_address(true)?;
     socket.bind(&SockAddr::from(source))?;
     // One SYN is enough: nothing here loses packets, and a test of silence should not take long.
-    socket.connect_timeout(&SockAddr::from(target), Duration::from_secs(2))?;
+    socket.connect_timeout(&SockAddr::from(target), clock::patience(Duration::from_secs(2)))?;
     let stream = TcpStream::from(socket);
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(STALL))?;
-    stream.set_write_timeout(Some(STALL))?;
+    stream.set_read_timeout(Some(clock::patience(STALL)))?;
+    stream.set_write_timeout(Some(clock::patience(STALL)))?;
     Ok(stream)
 }
 

@@ -186,31 +186,32 @@ fn open_exact<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
 /// A pod keeps its port on its own floating IP, which goes before such a rule.
 #[inline(always)]
 fn open_any<E: Env>(env: &E, wanted: &mut Wanted) -> Result<(), DropReason> {
-    let first = wanted.key.ext_port;
-    let has_ports = wanted.key.proto == proto::TCP || wanted.key.proto == proto::UDP || wanted.key.role != 0;
-    let own = is_own_address(wanted);
-    let (mut closed, mut any_closed) = (first, false);
+    // Everything that can be read from `wanted` again is: in the kernel each value that lives across a claim takes stack,
+    // of which a chain of functions has 512 bytes.
+    let mut closed = None;
     let mut i = 0;
     while i < PROBES {
-        let port = if i == 0 { first } else { random_port(env) };
+        if i > 0 {
+            wanted.key.ext_port = random_port(env);
+        }
         i += 1;
-        wanted.key.ext_port = port;
-        if !own && reserved(env, &wanted.key) {
+        // In this order: the verifier walks every path, and few ports are reserved.
+        if reserved(env, &wanted.key) && !is_own_address(wanted) {
             continue;
         }
         match env.claim(wanted, Steal::Expired) {
             Claim::Ours | Claim::Other => return Ok(()),
             Claim::Full => return Err(refuse(env, DropReason::TableFull)),
-            Claim::TakenClosed => (closed, any_closed) = (port, true),
+            Claim::TakenClosed => closed = Some(wanted.key.ext_port),
             Claim::Taken => {}
         }
-        if !has_ports {
+        if !has_ports(&wanted.key) {
             // One internal host per peer and protocol; there is no port to tell a second one apart by.
             return Err(refuse(env, DropReason::UnsupportedProtocol));
         }
     }
     // Nothing free among those probed: take over a connection that both of its ends have closed.
-    if any_closed {
+    if let Some(closed) = closed {
         wanted.key.ext_port = closed;
         match env.claim(wanted, Steal::Closed) {
             Claim::Ours | Claim::Other => return Ok(()),
@@ -228,6 +229,12 @@ fn refuse<E: Env>(env: &E, reason: DropReason) -> DropReason {
         SessionStat::RefusedNoPort
     });
     reason
+}
+
+/// Whether there is a port (of ICMP, an identifier) that could be another one.
+#[inline(always)]
+const fn has_ports(key: &SessionKey) -> bool {
+    key.proto == proto::TCP || key.proto == proto::UDP || key.role != 0
 }
 
 /// Whether the external address is the internal host's floating IP.
@@ -264,7 +271,7 @@ pub fn claim<E: Env>(env: &E, wanted: &mut Wanted, steal: Steal) -> Claim {
     let flow = session.flow_key(key);
     let mut inserted = env.insert_session(key, session);
     if inserted == Inserted::Exists {
-        if let Some(cell) = env.session(key) {
+        if let Some(cell) = env.claimed(key) {
             let seen = cell.last_seen_ns();
             if alive(env, cell, seen, key.proto) {
                 if same_flow(cell, session) {

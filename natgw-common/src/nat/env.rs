@@ -96,6 +96,11 @@ pub trait Env {
 
     /// Looks up `SESSIONS`.
     fn session(&self, key: &SessionKey) -> Option<Self::Cell>;
+    /// As [`Env::session`], in a claim: in the kernel the key lies in the argument of a global function there.
+    #[inline(always)]
+    fn claimed(&self, key: &SessionKey) -> Option<Self::Cell> {
+        self.session(key)
+    }
     /// Looks up `FLOWS`. By value: the kernel reuses the memory of an entry as soon as it is removed, so what was
     /// judged must be what is used.
     fn flow(&self, key: &FlowKey) -> Option<SessionKey>;

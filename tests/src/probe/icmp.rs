@@ -146,7 +146,7 @@ fn receive(socket: &Socket, target: Ipv4Addr, id: u16, total: &Total, answered: 
         }
         if let Some(total) = total.get() {
             let since = *ending.get_or_insert_with(Instant::now);
-            if tally.report.received == total || since.elapsed() > LINGER {
+            if tally.report.received == total || since.elapsed() > crate::clock::patience(LINGER) {
                 return tally;
             }
         }

@@ -189,7 +189,7 @@ fn receive(socket: &UdpSocket, target: SocketAddrV4, total: &Total, answered: &A
         }
         if let Some(total) = total.get() {
             let since = *ending.get_or_insert_with(Instant::now);
-            if tally.report.received == total || since.elapsed() > LINGER {
+            if tally.report.received == total || since.elapsed() > crate::clock::patience(LINGER) {
                 return tally;
             }
         }

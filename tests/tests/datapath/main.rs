@@ -10,6 +10,7 @@ mod kills;
 mod loading;
 mod locking;
 mod migrating;
+mod refused;
 mod rig;
 mod rules;
 mod sweeping;

@@ -10,6 +10,7 @@ mod dnat;
 mod fip;
 mod hairpin;
 mod icmp;
+mod kernels;
 mod modes;
 mod mtu;
 mod precedence;

@@ -60,10 +60,10 @@ pub(crate) fn exchange(socket: &UdpSocket, len: usize) -> Result<(), String> {
     if buffer[..got] == *message { Ok(()) } else { Err(format!("{got} wrong bytes")) }
 }
 
-/// A UDP socket in `ns` that waits at most two seconds.
+/// A UDP socket in `ns` that waits at most two seconds (see `clock::patience`).
 pub(crate) fn udp_socket(ns: &Netns, port: u16) -> UdpSocket {
     let socket = ns.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))).expect("the port is free");
-    socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a UDP socket has a timeout");
+    socket.set_read_timeout(Some(clock::patience(Duration::from_secs(2)))).expect("a UDP socket has a timeout");
     socket
 }
 
