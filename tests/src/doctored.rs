@@ -82,10 +82,10 @@ fn code(object: &[u8], name: &str) -> Vec<u8> {
     let code = &program.unwrap_or_else(|| panic!("the object has no program {name}")).instructions;
     let refers = |one: &bpf_insn| one.code == LOAD_ADDRESS || one.code == CALL;
     assert!(!code[..UNCHECKED_LOOK.len()].iter().any(refers), "{name} begins with a reference");
-    code.iter().flat_map(bytes).collect()
+    code.iter().copied().flat_map(bytes).collect()
 }
 
-fn bytes(one: &bpf_insn) -> [u8; 8] {
+fn bytes(one: bpf_insn) -> [u8; 8] {
     let ([off_0, off_1], [imm_0, imm_1, imm_2, imm_3]) = (one.off.to_le_bytes(), one.imm.to_le_bytes());
     [one.code, one.dst_reg() | one.src_reg() << 4, off_0, off_1, imm_0, imm_1, imm_2, imm_3]
 }

@@ -445,7 +445,8 @@ fn errno_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM) => " (run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)",
         Some(libc::ENOMEM) => " (not enough memory: a smaller session table helps)",
-        Some(libc::EINVAL | libc::EACCES) => " (an old kernel? `natgw run` needs Linux 5.15 or newer)",
+        Some(libc::EINVAL) => " (an old kernel? `natgw run` needs Linux 5.15 or newer)",
+        Some(libc::EACCES) => " (this kernel's verifier does not take it; those of Linux 6.1, 6.12 and 6.18 do)",
         Some(libc::E2BIG) => " (the program is too complex for this kernel's verifier)",
         _ => "",
     }
