@@ -34,6 +34,10 @@ pub(crate) const TOOLS: &[Tool] = &[
         what_for: "the iptables gateway that tests compare with",
     },
     Tool { program: "ping", packages: &[&["iputils-ping"]], what_for: "ICMP echo" },
+    Tool { program: "qemu-system-x86_64", packages: &[&["qemu-system-x86"]], what_for: "tests on other kernels" },
+    Tool { program: "busybox", packages: &[&["busybox-static"]], what_for: "the first program on other kernels" },
+    Tool { program: "cpio", packages: &[&["cpio"]], what_for: "packing what other kernels start from" },
+    Tool { program: "depmod", packages: &[&["kmod"]], what_for: "modules of other kernels" },
     Tool {
         program: "iptables-legacy-restore",
         packages: &[&["iptables"]],

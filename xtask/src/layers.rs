@@ -14,6 +14,8 @@ pub(crate) struct Layer {
     pub(crate) apiserver: bool,
     /// Upgrades to `natgw-abi-next`.
     pub(crate) abi_next: bool,
+    /// Boots other kernels and runs tests of other layers there, instead of `invocations`.
+    pub(crate) kernels: bool,
     /// Tests that run at a time when the user does not say; `None`: as many as there are processors.
     pub(crate) threads: Option<u32>,
     /// Arguments of `cargo test`, one invocation each.
@@ -33,6 +35,7 @@ macro_rules! integration {
             root: true,
             apiserver: $apiserver,
             abi_next: $abi_next,
+            kernels: false,
             threads: $threads,
             invocations: &[&["--package", "natgw-tests", "--test", $name]],
         }
@@ -48,6 +51,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         root: false,
         apiserver: false,
         abi_next: false,
+        kernels: false,
         threads: None,
         invocations: &[
             &["--package", "natgw-common", "--package", "natgw-userspace", "--package", "xtask"],
@@ -66,6 +70,17 @@ pub(crate) const LAYERS: &[Layer] = &[
     integration!("netns", None, "real traffic between namespaces"),
     // Counts lost packets under load: a neighbour on the processor would show as loss.
     integration!("restart", Some(1), apiserver: false, abi_next: true, "kills and upgrades with traffic in flight"),
+    Layer {
+        name: "kernels",
+        what: "Debian's kernels in virtual machines: without TCX, with VLANs",
+        required: true,
+        root: true,
+        apiserver: false,
+        abi_next: false,
+        kernels: true,
+        threads: None,
+        invocations: &[],
+    },
     integration!(
         "apiserver",
         None,
@@ -105,7 +120,7 @@ mod tests {
     fn no_name_means_all_layers() {
         assert_eq!(
             names(&[]),
-            Ok(vec!["unit", "prog_run", "datapath", "daemon", "netns", "restart", "apiserver", "recovery"])
+            Ok(vec!["unit", "prog_run", "datapath", "daemon", "netns", "restart", "kernels", "apiserver", "recovery"])
         );
     }
 

@@ -5,13 +5,16 @@
 
 mod apiserver;
 mod apt;
+mod archive;
 mod bpf_linker;
 mod build;
 mod build_ebpf;
+mod cache;
 mod cargo;
 mod checks;
 mod ci;
 mod demo;
+mod kernels;
 mod layers;
 mod libtest;
 mod lint;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    apiserver, build, cargo,
+    apiserver, build, cargo, kernels,
     layers::{self, LAYERS, Layer},
     libtest::{Counts, Reader, Shown},
     setup, system,
@@ -130,6 +130,17 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
             return Ok(Outcome { layer, counts, seconds });
         }
     };
+    if layer.kernels {
+        let started = Instant::now();
+        match kernels::run(workspace, &args.rest) {
+            Ok(of_kernels) => counts.add(&of_kernels),
+            Err(error) => {
+                eprintln!("{error:#}");
+                counts.failed += 1;
+            }
+        }
+        seconds += started.elapsed().as_secs_f64();
+    }
     for invocation in layer.invocations {
         // Compiled apart, so that the layer's time is that of its tests and an error of the compiler is seen as such.
         let mut compile = cargo_test(workspace, invocation);
@@ -171,15 +182,19 @@ fn run_tests(command: &mut Command) -> Result<Counts> {
     let mut reader = Reader::new();
     for line in BufReader::new(output).split(b'\n') {
         let line = line.context("cannot read what the tests print")?;
-        let line = String::from_utf8_lossy(&line);
-        match reader.line(&line) {
-            Shown::Line => println!("{line}"),
-            Shown::Instead(text) => println!("{text}"),
-            Shown::Hidden => {}
-        }
+        show(&mut reader, &String::from_utf8_lossy(&line));
     }
     let status = child.wait().context("cannot wait for cargo")?;
     Ok(reader.finish(status.success()))
+}
+
+/// Counts one line of output and shows what is to be shown of it.
+pub(crate) fn show(reader: &mut Reader, line: &str) {
+    match reader.line(line) {
+        Shown::Line => println!("{line}"),
+        Shown::Instead(text) => println!("{text}"),
+        Shown::Hidden => {}
+    }
 }
 
 #[cfg(test)]

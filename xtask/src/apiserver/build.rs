@@ -10,12 +10,13 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{
+use super::{openapi, recipe};
+use crate::{
     archive::{self, Archive},
     cache::Slot,
-    openapi, recipe,
+    cargo, progress,
+    workspace::Workspace,
 };
-use crate::{cargo, progress, workspace::Workspace};
 
 /// Builds the programs into the slot, whose lock the caller holds.
 pub(crate) fn build(workspace: &Workspace, slot: &Slot) -> Result<()> {
@@ -59,7 +60,7 @@ impl Build<'_> {
 
     fn fetch(&self) -> Result<()> {
         let fetched = self.make_dir("fetched")?;
-        let archive = Archive::open(self.workspace, self.dir.join("apt"))?;
+        let archive = Archive::open(self.workspace, self.dir.join("apt"), recipe::sources)?;
         archive.source(recipe::SOURCE, &fetched)?;
         archive.binaries(&recipe::PACKAGES, &fetched)
     }

@@ -4,17 +4,15 @@
 //! Nothing is installed: every package is unpacked into the cache and used there. (An installed `etcd-server` would also
 //! start a service.)
 
-mod archive;
 mod assets;
 mod build;
-mod cache;
 mod openapi;
 mod recipe;
 
 use anyhow::{Context as _, Result};
 
 pub(crate) use self::assets::Assets;
-use crate::{system, workspace::Workspace};
+use crate::{cache, system, workspace::Workspace};
 
 /// What the test processes find the directory by.
 pub(crate) const VARIABLE: &str = "NATGW_TEST_ASSETS";
@@ -30,14 +28,14 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Assets> {
     if let Some(assets) = assets::given()? {
         return Ok(assets);
     }
-    let slot = cache::slot(&recipe::id())?;
-    if let Some(assets) = slot.assets() {
+    let slot = cache::slot("apiserver", &recipe::id(), "the API server").context(recipe::INSTEAD)?;
+    if let Ok(assets) = Assets::in_dir(slot.dir()) {
         return Ok(assets);
     }
     recipe::check_distribution(&system::os_release())?;
     let lock = slot.lock()?;
     // Another process may have built them while this one waited.
-    if let Some(assets) = slot.assets() {
+    if let Ok(assets) = Assets::in_dir(slot.dir()) {
         return Ok(assets);
     }
     build::build(workspace, &slot)

@@ -4,9 +4,11 @@
 //! Debian 12 is the one release that has both a source package with a whole kube-apiserver and a Go that still builds
 //! it. 1.20 is old on purpose: what natgw does there it does on every later server.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, ensure};
 
-use crate::system::OsRelease;
+use crate::{archive::Target, system::OsRelease};
 
 /// The release of Debian whose packages these are.
 pub(crate) const CODENAME: &str = "bookworm";
@@ -68,9 +70,28 @@ pub(crate) fn check_distribution(os: &OsRelease) -> Result<()> {
     Ok(())
 }
 
+/// The entries of a sources.list with the release's own suites, packages and sources. Machines have `deb` entries and
+/// seldom `deb-src`.
+pub(crate) fn sources(targets: &[Target<'_>]) -> Result<String> {
+    let suites = [CODENAME.to_owned(), format!("{CODENAME}-updates"), format!("{CODENAME}-security")];
+    let mut lines = BTreeSet::new();
+    for Target { uri, suite, .. } in targets.iter().filter(|target| target.is_debian_main()) {
+        if suites.iter().any(|known| known == suite) {
+            lines.insert(format!("deb [target=Packages] {uri} {suite} main\n"));
+            lines.insert(format!("deb-src [target=Sources] {uri} {suite} main\n"));
+        }
+    }
+    ensure!(
+        !lines.is_empty(),
+        "apt knows no `{CODENAME} main` of Debian: run `apt-get update`, and add an entry if that does not help"
+    );
+    Ok(lines.into_iter().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive;
 
     #[test]
     fn only_debian_12_builds_and_others_are_told_what_to_do() {
@@ -94,5 +115,28 @@ mod tests {
     fn moving_a_letter_between_two_constants_changes_the_hash() {
         assert_ne!(fnv1a(["ab", "c"].into_iter()), fnv1a(["a", "bc"].into_iter()));
         assert_eq!(fnv1a([].into_iter()), 0xcbf2_9ce4_8422_2325);
+    }
+
+    #[test]
+    fn the_lists_of_the_machine_become_packages_and_sources() {
+        let targets = "http://mirror/debian/ bookworm main Debian\n\
+            http://mirror/debian/ bookworm main Debian\n\
+            http://mirror/debian/ bookworm contrib Debian\n\
+            http://mirror/security/ bookworm-security main Debian\n\
+            https://elsewhere/apt/ bookworm-pgdg main apt.postgresql.org\n\
+            https://elsewhere/apt/ bookworm main Somebody\n";
+        assert_eq!(
+            sources(&archive::parse(targets)).unwrap(),
+            "deb [target=Packages] http://mirror/debian/ bookworm main\n\
+            deb [target=Packages] http://mirror/security/ bookworm-security main\n\
+            deb-src [target=Sources] http://mirror/debian/ bookworm main\n\
+            deb-src [target=Sources] http://mirror/security/ bookworm-security main\n"
+        );
+    }
+
+    #[test]
+    fn other_releases_are_refused() {
+        assert!(sources(&archive::parse("http://mirror/debian/ trixie main Debian\n")).is_err());
+        assert!(sources(&[]).is_err());
     }
 }

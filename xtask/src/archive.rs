@@ -4,15 +4,13 @@
 //! Where the archive is, is asked of the machine's own apt; its proxy, keys and passwords hold here too.
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
-use super::recipe::CODENAME;
 use crate::{apt, cargo, progress, system, workspace::Workspace};
 
 /// One line of `apt-get indextargets` per package list.
@@ -26,8 +24,12 @@ pub(crate) struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Sets it up and fetches the lists.
-    pub(crate) fn open(workspace: &'a Workspace, dir: PathBuf) -> Result<Self> {
+    /// Sets it up with the entries that `sources` makes of what the machine's apt knows, and fetches their lists.
+    pub(crate) fn open(
+        workspace: &'a Workspace,
+        dir: PathBuf,
+        sources: impl Fn(&[Target<'_>]) -> Result<String>,
+    ) -> Result<Self> {
         if system::is_root() {
             // Without lists apt does not tell what it knows.
             apt::ensure_lists(workspace)?;
@@ -35,39 +37,39 @@ impl<'a> Archive<'a> {
         let mut targets = cargo::command("apt-get", workspace.root());
         targets.args(["indextargets", "--format", FORMAT, "Created-By: Packages"]);
         let targets = cargo::probe(&mut targets).context("apt-get does not say which archives it knows")?;
-        let sources = sources(&targets);
-        ensure!(
-            !sources.is_empty(),
-            "apt knows no `{CODENAME} main` of Debian: run `apt-get update`, and add an entry if that does not help"
-        );
+        let sources = sources(&parse(&targets))?;
         for sub in ["lists/partial", "cache/archives/partial"] {
             let sub = dir.join(sub);
             fs::create_dir_all(&sub).with_context(|| format!("cannot create {}", sub.display()))?;
         }
         fs::write(dir.join("sources.list"), sources).context("cannot write sources.list")?;
         let archive = Self { workspace, dir };
-        progress::run("fetching the lists of Debian's packages and sources", archive.apt_get().arg("update"), |_| {
-            None
-        })?;
+        progress::run("fetching the lists of Debian's archive", archive.apt("apt-get").arg("update"), |_| None)?;
         Ok(archive)
+    }
+
+    /// What `apt-cache show` says about all versions of a package, the newest first.
+    pub(crate) fn show(&self, package: &str) -> Result<String> {
+        let mut command = self.apt("apt-cache");
+        cargo::probe(command.args(["show", package])).with_context(|| format!("Debian's archive has no {package}"))
     }
 
     /// The newest source package into `dir`, as it is.
     pub(crate) fn source(&self, package: &str, dir: &Path) -> Result<()> {
-        let mut command = self.apt_get();
+        let mut command = self.apt("apt-get");
         command.args(["source", "--download-only", package]).current_dir(dir);
         progress::run(&format!("fetching the source of {package}"), &mut command, |_| None)
     }
 
     /// The newest binary packages into `dir`, as they are.
     pub(crate) fn binaries(&self, packages: &[&str], dir: &Path) -> Result<()> {
-        let mut command = self.apt_get();
+        let mut command = self.apt("apt-get");
         command.arg("download").args(packages).current_dir(dir);
         progress::run(&format!("fetching {}", packages.join(" ")), &mut command, |_| None)
     }
 
-    fn apt_get(&self) -> Command {
-        let mut command = cargo::command("apt-get", self.workspace.root());
+    fn apt(&self, program: &str) -> Command {
+        let mut command = cargo::command(program, self.workspace.root());
         command.arg("--quiet");
         // On the command line: /etc/apt/apt.conf.d would win over a file named by APT_CONFIG.
         let own = [("Dir::State::lists", "lists"), ("Dir::Cache", "cache"), ("Dir::Etc::SourceList", "sources.list")];
@@ -79,21 +81,29 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The lines for a sources.list with the release's own suites, packages and sources. Machines have `deb` entries and
-/// seldom `deb-src`.
-fn sources(targets: &str) -> String {
-    let suites = [CODENAME.to_owned(), format!("{CODENAME}-updates"), format!("{CODENAME}-security")];
-    let mut lines = BTreeSet::new();
-    for target in targets.lines() {
-        let Ok([uri, suite, component, origin]) = <[&str; 4]>::try_from(target.split(' ').collect::<Vec<_>>()) else {
-            continue;
-        };
-        if origin == "Debian" && component == "main" && suites.iter().any(|known| known == suite) {
-            lines.insert(format!("deb [target=Packages] {uri} {suite} main\n"));
-            lines.insert(format!("deb-src [target=Sources] {uri} {suite} main\n"));
-        }
+/// A package list that the machine's apt knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target<'a> {
+    pub(crate) uri: &'a str,
+    pub(crate) suite: &'a str,
+    component: &'a str,
+    origin: &'a str,
+}
+
+impl Target<'_> {
+    /// Whether it is the main part of Debian's own archive.
+    pub(crate) fn is_debian_main(&self) -> bool {
+        self.origin == "Debian" && self.component == "main"
     }
-    lines.into_iter().collect()
+}
+
+/// Reads what `apt-get indextargets` prints with [`FORMAT`].
+pub(crate) fn parse(targets: &str) -> Vec<Target<'_>> {
+    let fields = targets.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    fields
+        .filter_map(|fields| <[&str; 4]>::try_from(fields).ok())
+        .map(|[uri, suite, component, origin]| Target { uri, suite, component, origin })
+        .collect()
 }
 
 /// The one file in `dir` whose name begins and ends like this.
@@ -111,29 +121,6 @@ pub(crate) fn only_file(dir: &Path, prefix: &str, suffix: &str) -> Result<PathBu
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_lists_of_the_machine_become_packages_and_sources() {
-        let targets = "http://mirror/debian/ bookworm main Debian\n\
-            http://mirror/debian/ bookworm main Debian\n\
-            http://mirror/debian/ bookworm contrib Debian\n\
-            http://mirror/security/ bookworm-security main Debian\n\
-            https://elsewhere/apt/ bookworm-pgdg main apt.postgresql.org\n\
-            https://elsewhere/apt/ bookworm main Somebody\n";
-        assert_eq!(
-            sources(targets),
-            "deb [target=Packages] http://mirror/debian/ bookworm main\n\
-            deb [target=Packages] http://mirror/security/ bookworm-security main\n\
-            deb-src [target=Sources] http://mirror/debian/ bookworm main\n\
-            deb-src [target=Sources] http://mirror/security/ bookworm-security main\n"
-        );
-    }
-
-    #[test]
-    fn other_releases_give_nothing() {
-        assert_eq!(sources("http://mirror/debian/ trixie main Debian\n"), "");
-        assert_eq!(sources(""), "");
-    }
 
     #[test]
     fn a_file_that_is_not_there_is_named() {

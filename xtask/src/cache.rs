@@ -1,6 +1,6 @@
-//! Where the built programs stay: `$XDG_CACHE_HOME/natgw/apiserver/<version and recipe>`, one directory for each recipe.
+//! Where things stay that took long to get: `$XDG_CACHE_HOME/natgw/<kind>/<id>`, one directory for each.
 //!
-//! A slot is filled by one rename at the end of a build, so a slot that is there is complete.
+//! A slot is filled by one rename at the end, so a slot that is there is complete.
 
 use std::{
     env,
@@ -11,22 +11,22 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{assets::Assets, recipe};
-
-/// The place of one recipe's programs.
+/// The place of one thing.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// What is made, for messages.
+    what: &'static str,
     parent: PathBuf,
     dir: PathBuf,
 }
 
-/// The slot `id` of the user who runs us.
-pub(crate) fn slot(id: &str) -> Result<Slot> {
+/// The slot `kind`/`id` of the user who runs us, for `what`.
+pub(crate) fn slot(kind: &str, id: &str, what: &'static str) -> Result<Slot> {
     let Some(cache) = cache_home(|name| env::var_os(name)) else {
-        bail!("neither XDG_CACHE_HOME nor HOME says where built programs can be kept; set one, {}", recipe::INSTEAD);
+        bail!("neither XDG_CACHE_HOME nor HOME says where {what} can be kept: set one");
     };
-    let parent = cache.join("natgw/apiserver");
-    Ok(Slot { dir: parent.join(id), parent })
+    let parent = cache.join("natgw").join(kind);
+    Ok(Slot { what, dir: parent.join(id), parent })
 }
 
 /// The cache directory by the XDG rules: a relative path is invalid and ignored.
@@ -40,11 +40,6 @@ impl Slot {
         &self.dir
     }
 
-    /// What was built before, if it was.
-    pub(crate) fn assets(&self) -> Option<Assets> {
-        Assets::in_dir(&self.dir).ok()
-    }
-
     /// Keeps other builds out until it is dropped; the kernel drops it for a process that is killed.
     pub(crate) fn lock(&self) -> Result<File> {
         let path = self.parent.join("lock");
@@ -52,7 +47,7 @@ impl Slot {
         let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => eprintln!("another process builds the API server; waiting for it ..."),
+            Err(TryLockError::WouldBlock) => eprintln!("another process makes {}; waiting for it ...", self.what),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
@@ -72,7 +67,7 @@ impl Slot {
 
     /// Fills the slot with a finished directory.
     pub(crate) fn fill(&self, finished: &Path) -> Result<()> {
-        // Something incomplete, or `assets` would have found it.
+        // Something incomplete, or it would have been used.
         remove(&self.dir)?;
         fs::rename(finished, &self.dir).with_context(|| format!("cannot rename to {}", self.dir.display()))
     }
@@ -109,8 +104,6 @@ fn remove(dir: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn home(vars: &[(&str, &str)]) -> Option<PathBuf> {
@@ -128,19 +121,15 @@ mod tests {
     #[test]
     fn a_slot_is_filled_at_once_and_the_scratch_directory_does_not_stay() {
         let parent = env::temp_dir().join(format!("natgw-xtask-cache-{}", std::process::id()));
-        let slot = Slot { dir: parent.join("1"), parent: parent.clone() };
-        assert_eq!(slot.assets(), None);
+        let slot = Slot { what: "a test", dir: parent.join("1"), parent: parent.clone() };
         let lock = slot.lock().unwrap();
         let scratch = slot.scratch().unwrap();
         let out = scratch.dir().join("out");
         fs::create_dir(&out).unwrap();
-        for name in super::super::assets::PROGRAMS {
-            fs::write(out.join(name), "").unwrap();
-            fs::set_permissions(out.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        assert_eq!(slot.assets(), None);
+        fs::write(out.join("file"), "").unwrap();
+        assert!(!slot.dir().exists());
         slot.fill(&out).unwrap();
-        assert!(slot.assets().is_some());
+        assert!(slot.dir().join("file").is_file());
         drop(scratch);
         drop(lock);
         let mut left: Vec<_> = fs::read_dir(&parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
