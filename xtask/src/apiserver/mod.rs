@@ -29,13 +29,13 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Assets> {
         return Ok(assets);
     }
     let slot = cache::slot("apiserver", &recipe::id(), "the API server").context(recipe::INSTEAD)?;
-    if let Some(assets) = Assets::in_dir(slot.dir()).ok() {
+    if let Ok(assets) = Assets::in_dir(slot.dir()) {
         return Ok(assets);
     }
     recipe::check_distribution(&system::os_release())?;
     let lock = slot.lock()?;
     // Another process may have built them while this one waited.
-    if let Some(assets) = Assets::in_dir(slot.dir()).ok() {
+    if let Ok(assets) = Assets::in_dir(slot.dir()) {
         return Ok(assets);
     }
     build::build(workspace, &slot)

@@ -4,7 +4,9 @@
 //! that says how they ended. A guest that does not get to that line has failed.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -48,10 +50,10 @@ code=0
         let arguments = suite.filters.iter().copied().chain(more.iter().map(String::as_str));
         let arguments: Vec<_> = arguments.map(quoted).collect();
         let binary = quoted(&binary.display().to_string());
-        text += &format!(
-            "{binary} --show-output --format=pretty --color=never --test-threads=1 {} || code=$?\n",
-            arguments.join(" ")
-        );
+        let arguments = arguments.join(" ");
+        let options = "--show-output --format=pretty --color=never --test-threads=1";
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{binary} {options} {arguments} || code=$?");
     }
     text + &format!("echo '{ENDED}'$code\nbusybox poweroff -f\n")
 }
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_console_is_what_is_shown() {
-        let text: String = (0..100).map(|n| format!("{n}\n")).collect();
+        let text = (0..100).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
         assert!(tail(&text).starts_with("70\n") && tail(&text).ends_with("\n99"));
         assert_eq!(tail("one"), "one");
     }

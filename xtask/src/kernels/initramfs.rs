@@ -21,7 +21,7 @@ pub(crate) fn pack(workspace: &Workspace, image: &Image, tests: &str, dir: &Path
     if tree.exists() {
         fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))?;
     }
-    for sub in ["bin", "modules", "proc", "sys", "dev", "host", "memory", "root"] {
+    for sub in ["bin", "modules", "proc", "sys", "dev", "host", "memory", "new"] {
         fs::create_dir_all(tree.join(sub)).with_context(|| format!("cannot create {}", tree.display()))?;
     }
     let busybox = system::find_program("busybox").context("there is no program `busybox`")?;
@@ -75,15 +75,15 @@ for module in {modules}; do $b insmod /modules/$module; done
 $b mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose {tag} /host
 $b mount -t tmpfs tmpfs /memory
 $b mkdir /memory/upper /memory/work
-$b mount -t overlay -o lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work overlay /root
-for dir in proc sys dev; do $b mount --move /$dir /root/$dir; done
-$b mkdir -p /root/lib/modules/{release}
-$b mount -o bind '/root{own_modules}' /root/lib/modules/{release}
-$b mount -t tmpfs tmpfs /root/run
-$b mkdir /root/run/tmp
-$b mount -t bpf bpf /root/sys/fs/bpf
-$b cp /tests /root/run/tests
-exec $b switch_root /root /bin/sh /run/tests
+$b mount -t overlay -o lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work overlay /new
+for dir in proc sys dev; do $b mount --move /$dir /new/$dir; done
+$b mkdir -p /new/lib/modules/{release}
+$b mount -o bind '/new{own_modules}' /new/lib/modules/{release}
+$b mount -t tmpfs tmpfs /new/run
+$b mkdir /new/run/tmp
+$b mount -t bpf bpf /new/sys/fs/bpf
+$b cp /tests /new/run/tests
+exec $b switch_root /new /bin/sh /run/tests
 ",
         modules = modules.join(" ")
     )
@@ -99,6 +99,6 @@ mod tests {
             Image { release: "6.1.0".to_owned(), vmlinuz: PathBuf::new(), modules: "/c/lib/modules/6.1.0".into() };
         let text = script(&["netfs".to_owned(), "9p".to_owned()], &image);
         assert!(text.contains("for module in netfs 9p;"), "{text}");
-        assert!(text.contains("mount -o bind '/root/c/lib/modules/6.1.0' /root/lib/modules/6.1.0\n"), "{text}");
+        assert!(text.contains("mount -o bind '/new/c/lib/modules/6.1.0' /new/lib/modules/6.1.0\n"), "{text}");
     }
 }
