@@ -38,7 +38,7 @@ fn the_kernel_decides_how_programs_are_attached_and_a_restart_keeps_them() {
     assert_eq!(said(&lab).as_deref(), Some(mechanism));
     let before = status(&lab);
     println!("{before}");
-    assert!(before.lines().any(|line| line.contains("attach") && line.contains(mechanism)), "{before}");
+    assert!(before.lines().any(|line| line.starts_with("hooks") && line.contains(mechanism)), "{before}");
     let links = lab.gateway.pins().join("links/int_in").exists();
     assert_eq!(links, kernel::has_tcx(), "a pinned link, or none");
     check(&lab);
@@ -54,7 +54,10 @@ fn the_kernel_decides_how_programs_are_attached_and_a_restart_keeps_them() {
     assert_eq!(ready.number("map_writes"), Some(0), "{}", ready.text);
     lab.replace_daemon(daemon);
     assert_eq!(said(&lab).as_deref(), Some(mechanism));
-    check(&lab);
+    {
+        let _echo = UdpEcho::start(&lab.net.client, 5353);
+        assert_udp_echoes(&lab.net.server, at(EIP1, 53));
+    }
 
     lab.daemon_mut().term();
     let netns = lab.net.gw.path().display().to_string();

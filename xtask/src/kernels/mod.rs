@@ -11,15 +11,14 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use self::recipe::{KERNELS, Kernel, SUITES, Suite};
+use self::recipe::{KERNELS, Kernel, Suite};
 use crate::{cargo, libtest::Counts, workspace::Workspace};
 
 /// Runs the layer. A kernel that cannot be run counts as a failed test: the others run all the same.
 pub(crate) fn run(workspace: &Workspace, more: &[String]) -> Result<Counts> {
-    let suites = SUITES.iter().map(|suite| Ok((suite, build(workspace, suite)?))).collect::<Result<Vec<_>>>()?;
     let mut counts = Counts::default();
     for kernel in &KERNELS {
-        match run_on(workspace, kernel, &suites, more) {
+        match run_on(workspace, kernel, more) {
             Ok(of_kernel) => counts.add(&of_kernel),
             Err(error) => {
                 eprintln!("Linux {}: {error:#}", kernel.series);
@@ -30,12 +29,13 @@ pub(crate) fn run(workspace: &Workspace, more: &[String]) -> Result<Counts> {
     Ok(counts)
 }
 
-fn run_on(workspace: &Workspace, kernel: &Kernel, suites: &[(&Suite, PathBuf)], more: &[String]) -> Result<Counts> {
+fn run_on(workspace: &Workspace, kernel: &Kernel, more: &[String]) -> Result<Counts> {
+    let suites = kernel.suites.iter().map(|suite| Ok((suite, build(workspace, suite)?))).collect::<Result<Vec<_>>>()?;
     let image = fetch::provide(workspace, kernel)?;
     println!("-- Linux {} ({})", image.release, kernel.what);
     let dir = workspace.root().join("target/kernels").join(kernel.series);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let initramfs = initramfs::pack(workspace, &image, &guest::tests(suites, more), &dir)?;
+    let initramfs = initramfs::pack(workspace, &image, &guest::tests(&suites, more), &dir)?;
     guest::run(workspace, &image, &initramfs, &dir)
 }
 
