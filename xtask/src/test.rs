@@ -132,13 +132,7 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
     };
     if layer.kernels {
         let started = Instant::now();
-        match kernels::run(workspace, &args.rest) {
-            Ok(of_kernels) => counts.add(&of_kernels),
-            Err(error) => {
-                eprintln!("{error:#}");
-                counts.failed += 1;
-            }
-        }
+        counts.add(&kernels::run(workspace, &args.rest));
         seconds += started.elapsed().as_secs_f64();
     }
     for invocation in layer.invocations {
