@@ -29,6 +29,12 @@ pub(crate) fn slot(kind: &str, id: &str, what: &'static str) -> Result<Slot> {
     Ok(Slot { what, dir: parent.join(id), parent })
 }
 
+/// A hash for ids: FNV-1a with a separator: the hashes of std may differ between compilers.
+pub(crate) fn fnv1a<'a>(parts: impl Iterator<Item = &'a str>) -> u64 {
+    let bytes = parts.flat_map(|part| part.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// The cache directory by the XDG rules: a relative path is invalid and ignored.
 fn cache_home(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -116,6 +122,12 @@ mod tests {
         assert_eq!(home(&[("XDG_CACHE_HOME", "c"), ("HOME", "/h")]), Some(PathBuf::from("/h/.cache")));
         assert_eq!(home(&[("XDG_CACHE_HOME", ""), ("HOME", "/h")]), Some(PathBuf::from("/h/.cache")));
         assert_eq!(home(&[]), None);
+    }
+
+    #[test]
+    fn moving_a_letter_between_two_constants_changes_the_hash() {
+        assert_ne!(fnv1a(["ab", "c"].into_iter()), fnv1a(["a", "bc"].into_iter()));
+        assert_eq!(fnv1a([].into_iter()), 0xcbf2_9ce4_8422_2325);
     }
 
     #[test]

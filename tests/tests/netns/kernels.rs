@@ -58,13 +58,7 @@ fn the_kernel_decides_how_programs_are_attached_and_a_restart_keeps_them() {
         assert_udp_echoes(&lab.net.server, at(EIP1, 53));
     }
 
-    lab.daemon_mut().term();
-    let netns = lab.net.gw.path().display().to_string();
-    let detached = lab.gateway.natgw(&["detach", "--netns", &netns]);
-    assert!(detached.status.success(), "{}", String::from_utf8_lossy(&detached.stderr));
-    assert!(!lab.gateway.pins().exists(), "no pin is left");
-    let attached = lab.net.gw.command("bpftool", &["net", "show"]);
-    assert!(!attached.contains("natgw_"), "{attached}");
+    lab.detach();
 }
 
 #[test]

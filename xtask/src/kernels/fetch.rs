@@ -38,7 +38,7 @@ impl Image {
 
 /// The kernel, fetched if it is not there. One that is there is used for ever: remove its directory for a newer one.
 pub(crate) fn provide(workspace: &Workspace, kernel: &Kernel) -> Result<Image> {
-    let slot = cache::slot("kernels", kernel.series, "kernels for the tests")?;
+    let slot = cache::slot("kernels", &kernel.id(), "kernels for the tests")?;
     if let Ok(image) = Image::in_dir(slot.dir()) {
         return Ok(image);
     }
