@@ -155,6 +155,14 @@ pub struct Position {
     pub column: u64,
 }
 
+impl Position {
+    /// The place this is in a text of which it is the place after so many lines.
+    #[must_use]
+    pub fn after(self, lines: u64) -> Self {
+        Self { line: self.line + lines, ..self }
+    }
+}
+
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

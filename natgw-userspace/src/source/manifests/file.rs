@@ -1,4 +1,4 @@
-//! One manifest file: reading it within limits, parsing it, and keeping its last good objects.
+//! One manifest file: reading it within limits, and keeping its last good objects.
 
 use std::{
     collections::BTreeMap,
@@ -6,17 +6,10 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
-    sync::Arc,
-    thread,
+    string::FromUtf8Error,
 };
 
-use super::{
-    MAX_FILE_BYTES,
-    documents::split,
-    node::{STACK_BYTES, SyntaxError, parse},
-    object::{ObjectReader, Parsed},
-    places::Places,
-};
+use super::{MAX_FILE_BYTES, object::Parsed, places::Places, version::Version};
 use crate::core::{
     diagnostic::{Diagnostic, Location, Reason, Severity},
     objects::{Object, ObjectKey},
@@ -25,8 +18,8 @@ use crate::core::{
 /// What a file contributes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ManifestFile {
-    /// Its bytes when it was last parsed.
-    bytes: Option<Vec<u8>>,
+    /// What was last parsed of it; the same text says more when it is all.
+    version: Option<(Version, Extent)>,
     /// Its objects, with those of earlier versions that a mistake must not remove.
     pub(super) objects: BTreeMap<ObjectKey, Held>,
     /// What is wrong with the parsed version.
@@ -65,26 +58,25 @@ impl ManifestFile {
 
     /// Takes a new version of the file called `name`.
     pub(super) fn update(&mut self, name: &str, contents: Contents, extent: Extent) {
-        self.read_problem = None;
-        match contents {
-            Err(problem) => self.read_problem = Some(problem),
-            Ok(bytes) if self.bytes.as_ref() == Some(&bytes) => {}
-            Ok(bytes) => match std::str::from_utf8(&bytes) {
-                Err(error) => self.read_problem = Some(not_utf8(name, &bytes, error)),
-                Ok(text) => match parse_all(&name.into(), text) {
-                    Err(error) => self.read_problem = Some(cannot_read(name, &error)),
-                    Ok(mut parsed) => {
-                        if extent == Extent::Growing {
-                            parsed.has_unknown_part = true;
-                            parsed.diagnostics.push(growing(name));
-                        }
-                        self.take(parsed);
-                        // The same bytes say more when they are all.
-                        self.bytes = Some(bytes).filter(|_| extent == Extent::Whole);
-                    }
-                },
-            },
+        self.read_problem = self.try_update(name, contents, extent).err().map(|problem| *problem);
+    }
+
+    fn try_update(&mut self, name: &str, contents: Contents, extent: Extent) -> Result<(), Box<Diagnostic>> {
+        let text = String::from_utf8(contents?).map_err(|error| Box::new(not_utf8(name, &error)))?;
+        let before = self.version.as_ref();
+        if before.is_some_and(|(version, extent)| version.text() == text && *extent == Extent::Whole) {
+            return Ok(());
         }
+        let version = Version::read(name, text, before.map(|(version, _)| version));
+        let version = version.map_err(|error| Box::new(cannot_read(name, &error)))?;
+        let mut parsed = version.parsed();
+        if extent == Extent::Growing {
+            parsed.has_unknown_part = true;
+            parsed.diagnostics.push(growing(name));
+        }
+        self.take(parsed);
+        self.version = Some((version, extent));
+        Ok(())
     }
 
     fn take(&mut self, mut parsed: Parsed) {
@@ -106,30 +98,6 @@ impl ManifestFile {
     }
 }
 
-/// Parses every document of a file, on a stack of its own.
-///
-/// # Errors
-/// No thread is to be had.
-fn parse_all(name: &Arc<str>, text: &str) -> io::Result<Parsed> {
-    let work = || {
-        let mut parsed = Parsed::default();
-        for document in split(text) {
-            match parse(document) {
-                Ok(node) => ObjectReader::new(name, &mut parsed).read(&node),
-                Err(error) => {
-                    parsed.has_unknown_part = true;
-                    parsed.diagnostics.push(syntax(name, error));
-                }
-            }
-        }
-        parsed
-    };
-    thread::scope(|scope| {
-        let thread = thread::Builder::new().name("natgw-manifest".to_owned()).stack_size(STACK_BYTES);
-        thread.spawn_scoped(scope, work)?.join().map_err(|_| io::Error::other("the parser panicked"))
-    })
-}
-
 /// The error for the second of two objects with one key.
 pub(super) fn duplicate(key: &ObjectKey, second: &Places, first: &Held) -> Diagnostic {
     Diagnostic {
@@ -140,18 +108,6 @@ pub(super) fn duplicate(key: &ObjectKey, second: &Places, first: &Held) -> Diagn
         message: format!("also written at {}, which is the one that counts", first.places.start()),
         fix: "rename or remove one of the two".to_owned(),
         location: Some(second.start()),
-    }
-}
-
-fn syntax(name: &Arc<str>, error: SyntaxError) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Error,
-        reason: Reason::ManifestSyntax,
-        object: None,
-        field: String::new(),
-        message: error.message,
-        fix: "correct it; what the file last said of objects that are missing now stays in force".to_owned(),
-        location: Some(Location { file: name.to_string(), position: error.at }),
     }
 }
 
@@ -197,8 +153,9 @@ fn being_written(name: &str, message: &str, fix: &str) -> Diagnostic {
     }
 }
 
-fn not_utf8(name: &str, bytes: &[u8], error: std::str::Utf8Error) -> Diagnostic {
-    let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
+fn not_utf8(name: &str, error: &FromUtf8Error) -> Diagnostic {
+    let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+    let line = 1 + valid.filter(|byte| **byte == b'\n').count();
     unreadable(name, Reason::ManifestUnreadable, format!("not UTF-8 in line {line}"), "save it as UTF-8")
 }
 

@@ -10,6 +10,7 @@ mod node;
 mod object;
 mod places;
 mod reader;
+mod version;
 mod watch;
 
 use std::{

@@ -8,7 +8,6 @@ use serde::{
 };
 use serde_saphyr::{Options, Spanned};
 
-use super::documents::Document;
 use crate::core::diagnostic::Position;
 
 /// Twice as deep as any Kubernetes object (an affinity in a list is 13 levels down).
@@ -56,16 +55,10 @@ pub(super) struct SyntaxError {
     pub(super) message: String,
 }
 
-/// Parses one document; positions count from the beginning of the file.
-pub(super) fn parse(document: Document<'_>) -> Result<Node, SyntaxError> {
-    let shift = |at: Position| Position { line: at.line + document.lines_before, ..at };
-    match serde_saphyr::from_str_with_options::<Node>(document.text, options()) {
-        Ok(mut node) => {
-            node.shift(&shift);
-            Ok(node)
-        }
-        Err(error) => Err(SyntaxError { at: error.location().map(position).map(shift), message: words(&error) }),
-    }
+/// Parses one document; positions count from its beginning.
+pub(super) fn parse(document: &str) -> Result<Node, SyntaxError> {
+    serde_saphyr::from_str_with_options(document, options())
+        .map_err(|error| SyntaxError { at: error.location().map(position), message: words(&error) })
 }
 
 fn options() -> Options {
@@ -95,20 +88,6 @@ fn position(location: serde_saphyr::Location) -> Position {
 }
 
 impl Node {
-    fn shift(&mut self, by: &impl Fn(Position) -> Position) {
-        self.at = by(self.at);
-        match &mut self.value {
-            Value::List(items) => items.iter_mut().for_each(|item| item.shift(by)),
-            Value::Map(entries) => {
-                for (key, value) in entries {
-                    key.at = by(key.at);
-                    value.shift(by);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Unsigned(_) | Value::Float(_) | Value::Text(_) => {}
-        }
-    }
-
     /// The value under `name`, when this is a mapping that has it and it is not null.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         let Value::Map(entries) = &self.value else { return None };

@@ -14,10 +14,10 @@ use crate::core::{
     objects::{API_VERSION, Kind, Object, ObjectKey, Spec, Timestamp, TimestampError, name_fault},
 };
 
-/// What one file says.
-#[derive(Debug, Default)]
+/// What one document says, or one file.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Parsed {
-    /// Its objects in the order of the file; a key may occur twice.
+    /// Its objects in the order in which they are written; a key may occur twice.
     pub(super) objects: Vec<(Object, Places)>,
     /// What is wrong with it.
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -25,6 +25,23 @@ pub(super) struct Parsed {
     pub(super) broken: BTreeSet<ObjectKey>,
     /// Whether a part is so broken that nobody can say which object it was.
     pub(super) has_unknown_part: bool,
+}
+
+impl Parsed {
+    /// Adds what a document says that begins after so many lines of the file.
+    pub(super) fn add(&mut self, document: &Self, lines_before: u64) {
+        let objects = document.objects.iter();
+        self.objects.extend(objects.map(|(object, places)| (object.clone(), places.after(lines_before))));
+        for diagnostic in &document.diagnostics {
+            let mut diagnostic = diagnostic.clone();
+            if let Some(at) = diagnostic.location.as_mut().and_then(|location| location.position.as_mut()) {
+                *at = at.after(lines_before);
+            }
+            self.diagnostics.push(diagnostic);
+        }
+        self.broken.extend(document.broken.iter().cloned());
+        self.has_unknown_part |= document.has_unknown_part;
+    }
 }
 
 /// Fields of `ObjectMeta`: the API server writes them, natgw needs four.
@@ -46,7 +63,7 @@ const METADATA: &[&str] = &[
     "managedFields",
 ];
 
-/// Reads the objects of documents of one file.
+/// Reads the objects of a document.
 pub(super) struct ObjectReader<'a> {
     file: &'a Arc<str>,
     parsed: &'a mut Parsed,

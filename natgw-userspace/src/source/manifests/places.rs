@@ -9,6 +9,8 @@ use crate::core::diagnostic::{Location, Position};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Places {
     file: Arc<str>,
+    /// Lines of the file before the document, from whose beginning the positions count.
+    lines_before: u64,
     start: Position,
     fields: Arc<[Place]>,
 }
@@ -21,7 +23,7 @@ struct Place {
 }
 
 impl Places {
-    /// The places in `object`'s spec: the part whose meaning is judged later.
+    /// The places in `object`'s spec: the part whose meaning is judged later. The document counts as the file's first.
     pub(super) fn of(file: &Arc<str>, object: &Node) -> Self {
         let mut fields = Vec::new();
         if let Value::Map(entries) = &object.value {
@@ -29,7 +31,12 @@ impl Places {
                 collect(&mut fields, key.name.clone(), key.at, node);
             }
         }
-        Self { file: Arc::clone(file), start: object.at, fields: fields.into() }
+        Self { file: Arc::clone(file), lines_before: 0, start: object.at, fields: fields.into() }
+    }
+
+    /// The same places in a document that begins after so many lines.
+    pub(super) fn after(&self, lines_before: u64) -> Self {
+        Self { lines_before, ..self.clone() }
     }
 
     /// Where the object begins.
@@ -51,12 +58,12 @@ impl Places {
         }
     }
 
-    /// Where the name of `field` is written.
+    /// Where in the document the name of `field` is written.
     pub(super) fn key_of(&self, field: &str) -> Option<Position> {
         self.find(field).map(|place| place.key)
     }
 
-    /// Which field's value begins at `at`.
+    /// Which field's value begins at `at` of the document.
     pub(super) fn field_at(&self, at: Position) -> Option<&str> {
         self.fields.iter().find(|place| place.value == at).map(|place| place.field.as_str())
     }
@@ -66,7 +73,7 @@ impl Places {
     }
 
     fn location(&self, at: Position) -> Location {
-        Location { file: self.file.as_ref().to_owned(), position: Some(at) }
+        Location { file: self.file.as_ref().to_owned(), position: Some(at.after(self.lines_before)) }
     }
 }
 
