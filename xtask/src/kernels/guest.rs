@@ -27,8 +27,8 @@ use crate::{
 
 /// The name of this machine's files.
 pub(crate) const HOST_TAG: &str = "host";
-/// Seconds after which a guest is killed.
-const BOUND: &str = "900";
+/// Seconds after which a guest is killed. Five minutes are usual, fifteen on a busy machine.
+const BOUND: &str = "1800";
 /// What `timeout` exits with when it had to end the command.
 const TIMED_OUT: i32 = 124;
 /// How many lines of the console are shown.
