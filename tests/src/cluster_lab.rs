@@ -1,7 +1,7 @@
 //! A gateway whose rules are objects of a real cluster: what the layers `apiserver` and `recovery` start from.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,14 +28,15 @@ pub type Key = (Kind, String);
 pub struct Objects<'a> {
     cluster: &'a Cluster,
     gateway: String,
-    applied: BTreeSet<Key>,
+    applied: BTreeMap<Key, Value>,
+    rules: Rules,
 }
 
 impl<'a> Objects<'a> {
     /// No object yet.
     #[must_use]
     pub fn new(cluster: &'a Cluster, gateway: &str) -> Self {
-        Self { cluster, gateway: gateway.to_owned(), applied: BTreeSet::new() }
+        Self { cluster, gateway: gateway.to_owned(), applied: BTreeMap::new(), rules: Rules::new() }
     }
 
     /// Makes the objects of `rules`, changes those that differ, deletes those that are not in them.
@@ -43,15 +44,35 @@ impl<'a> Objects<'a> {
     /// # Panics
     /// When the API server refuses.
     pub fn set(&mut self, rules: &Rules) {
+        self.write(rules, |_, _| true);
+    }
+
+    /// As [`Self::set`], but leaves alone what was written before as it is now wanted: for many small changes. What
+    /// somebody else has changed or deleted is not put back.
+    ///
+    /// # Panics
+    /// When the API server refuses.
+    pub fn change(&mut self, rules: &Rules) {
+        self.write(rules, |before, wanted| before != Some(wanted));
+    }
+
+    /// What was written last.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    fn write(&mut self, rules: &Rules, due: impl Fn(Option<&Value>, &Value) -> bool) {
         let objects = parse(&rules.yaml_for(&self.gateway));
+        let due = objects.iter().filter(|(key, object)| due(self.applied.get(key), object));
         self.cluster.block_on(async {
-            let writes = objects.iter().map(|(key, object)| apply(self.cluster, key, object));
+            let writes = due.map(|(key, object)| apply(self.cluster, key, object));
             let mut writes = futures::stream::iter(writes).buffer_unordered(AT_A_TIME);
             while writes.next().await.is_some() {}
         });
-        let wanted = objects.into_keys().collect::<BTreeSet<_>>();
-        let gone: Vec<Key> = self.applied.difference(&wanted).cloned().collect();
-        self.applied = wanted;
+        self.rules = rules.clone();
+        let before = std::mem::replace(&mut self.applied, objects);
+        let gone: Vec<&Key> = before.keys().filter(|key| !self.applied.contains_key(key)).collect();
         self.cluster.block_on(async {
             let deletions = gone.iter().map(|(kind, name)| async {
                 // Some test deletes objects by itself.
@@ -175,7 +196,7 @@ impl Drop for Objects<'_> {
         // The cluster may be one that a test has killed.
         let cluster = self.cluster;
         cluster.block_on(async {
-            for (kind, name) in &self.applied {
+            for (kind, name) in self.applied.keys() {
                 let deletion = async { api(cluster, *kind).delete(name, &DeleteParams::default()).await };
                 if tokio::time::timeout(Duration::from_secs(2), deletion).await.is_err() {
                     return;
@@ -251,14 +272,20 @@ impl<'a> ClusterLab<'a> {
     /// The same in `net`, with this kubeconfig and further arguments.
     #[must_use]
     pub fn on(cluster: &'a Cluster, net: Topology, rules: &Rules, kubeconfig: &Path, args: &[&str]) -> Self {
-        install_crds(cluster);
-        let name = scratch::unique_name();
-        let mut objects = Objects::new(cluster, &name);
-        objects.set(rules);
-        let gateway = Gateway::new(&net.gw).on_cluster(&name, kubeconfig).with_args(args);
-        let mut lab = Self { daemon: None, gateway, objects, net, cluster };
+        let mut lab = Self::stopped(cluster, net, kubeconfig, args);
+        lab.objects.set(rules);
         lab.start();
         lab
+    }
+
+    /// The same without any object, and nothing runs yet.
+    #[must_use]
+    pub fn stopped(cluster: &'a Cluster, net: Topology, kubeconfig: &Path, args: &[&str]) -> Self {
+        install_crds(cluster);
+        let name = scratch::unique_name();
+        let objects = Objects::new(cluster, &name);
+        let gateway = Gateway::new(&net.gw).on_cluster(&name, kubeconfig).with_args(args);
+        Self { daemon: None, gateway, objects, net, cluster }
     }
 
     /// Starts a daemon (the old one is killed if it still runs) and waits until the cluster's objects are in force.
@@ -267,9 +294,7 @@ impl<'a> ClusterLab<'a> {
         self.daemon = None;
         let mut daemon = self.gateway.spawn();
         daemon.wait_ready();
-        daemon.wait_line(0, "reconciled and complete", |line| {
-            line.message() == "reconciled" && line.text.contains("\"complete\":true")
-        });
+        daemon.wait_complete();
         self.daemon = Some(daemon);
     }
 

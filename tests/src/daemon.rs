@@ -95,6 +95,17 @@ impl Daemon {
         self.ready.expect("the test has waited for `ready`")
     }
 
+    /// Waits until everything that its source has is in force, and returns the log line that says so.
+    ///
+    /// # Panics
+    /// When that does not come about.
+    #[expect(clippy::must_use_candidate, reason = "waiting is the effect")]
+    pub fn wait_complete(&self) -> LogLine {
+        self.wait_line(0, "reconciled and complete", |line| {
+            line.message() == "reconciled" && line.text.contains("\"complete\":true")
+        })
+    }
+
     /// Waits for a line at or after `mark` with this message.
     ///
     /// # Panics

@@ -73,6 +73,32 @@ impl MapDump {
     }
 }
 
+/// Deletes an entry of a pinned map by hand.
+///
+/// # Panics
+/// When it is not there.
+pub fn delete(gateway: &Gateway, map: &str, key: &[u8]) {
+    edit(gateway, map, "delete", &[("key", key)]);
+}
+
+/// Writes an entry of a pinned map by hand.
+///
+/// # Panics
+/// When the map does not take it.
+pub fn put(gateway: &Gateway, map: &str, key: &[u8], value: &[u8]) {
+    edit(gateway, map, "update", &[("key", key), ("value", value)]);
+}
+
+fn edit(gateway: &Gateway, map: &str, verb: &str, operands: &[(&str, &[u8])]) {
+    let pin = gateway.pins().join("maps").join(map).display().to_string();
+    let bytes = |(name, bytes): &(&str, &[u8])| {
+        std::iter::once((*name).to_owned()).chain(bytes.iter().map(ToString::to_string)).collect::<Vec<_>>()
+    };
+    let operands: Vec<String> = operands.iter().flat_map(bytes).collect();
+    let args = ["map", verb, "pinned", &pin].into_iter().chain(operands.iter().map(String::as_str));
+    command::run("bpftool", &args.collect::<Vec<_>>());
+}
+
 fn dump(pin: &Path) -> BTreeSet<String> {
     let path = pin.display().to_string();
     let json: Value = serde_json::from_str(&command::run("bpftool", &["-j", "map", "dump", "pinned", &path]))

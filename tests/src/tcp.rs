@@ -265,6 +265,15 @@ impl Transfer {
     /// When the connection cannot be made.
     #[must_use]
     pub fn start(ns: &Netns, target: SocketAddrV4) -> Self {
+        Self::paced(ns, target, Duration::from_micros(2500))
+    }
+
+    /// The same with one piece of 64 KiB each `interval`, for tests that look at every packet.
+    ///
+    /// # Panics
+    /// When the connection cannot be made.
+    #[must_use]
+    pub fn paced(ns: &Netns, target: SocketAddrV4, interval: Duration) -> Self {
         let mut stream =
             connect(ns, target).unwrap_or_else(|error| panic!("cannot connect {} to {target}: {error}", ns.name()));
         let SocketAddr::V4(local) = stream.local_addr().expect("a connected socket has an address") else {
@@ -276,7 +285,7 @@ impl Transfer {
         let progress = Arc::new(AtomicU64::new(0));
         let sender = thread::spawn({
             let stop = Arc::clone(&stop);
-            move || pour(stream, &stop)
+            move || pour(stream, interval, &stop)
         });
         let receiver = thread::spawn({
             let progress = Arc::clone(&progress);
@@ -321,8 +330,8 @@ impl Transfer {
     }
 }
 
-fn pour(mut stream: TcpStream, stop: &AtomicBool) -> io::Result<u64> {
-    let (mut position, mut pacer) = (0, Pacer::new(Duration::from_micros(2500)));
+fn pour(mut stream: TcpStream, interval: Duration, stop: &AtomicBool) -> io::Result<u64> {
+    let (mut position, mut pacer) = (0, Pacer::new(interval));
     while !stop.load(Ordering::Relaxed) {
         stream.write_all(payload::at(position, payload::CHUNK))?;
         position += payload::CHUNK as u64;

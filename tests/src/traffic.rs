@@ -6,7 +6,7 @@ use crate::{
     Proto, Rules, Topology,
     lab::{EIP1, EIP2},
     maps::MapDump,
-    probe::{IcmpProbe, MILLISECOND, UdpEcho, UdpProbe},
+    probe::{IcmpProbe, MILLISECOND, ProbeReport, UdpEcho, UdpProbe},
     snmp::Counters,
     tcp::{TcpServer, Transfer},
     topology::{CLIENT, POD2, SERVER, SERVER2},
@@ -106,10 +106,42 @@ impl Traffic {
         }
     }
 
-    fn assert_no_resets(&self, net: &Topology) {
-        let now = resets(net);
-        let more: Vec<_> = now.iter().filter(|counter| !self.resets.contains(counter)).collect();
-        assert!(more.is_empty(), "connections were reset: {more:?}");
+    /// Waits until every probe is answered (again).
+    ///
+    /// # Panics
+    /// When one is not.
+    pub fn wait_back(&self) {
+        for (_, probe) in &self.udp {
+            probe.wait_answers(1);
+        }
+        for (_, probe) in &self.icmp {
+            probe.wait_answers(1);
+        }
+    }
+
+    /// Ends it and counts. All of it has to flow at the end.
+    ///
+    /// # Panics
+    /// When it does not flow.
+    #[must_use]
+    pub fn end(self, net: &Topology) -> Seen {
+        self.flow();
+        let more = |(name, now): (String, i64)| {
+            let before = self.resets.iter().find(|(known, _)| *known == name).map_or(0, |(_, before)| *before);
+            (now > before).then(|| (name, u64::try_from(now - before).unwrap_or(0)))
+        };
+        let mut seen = Seen { resets: resets(net).into_iter().filter_map(more).collect(), ..Seen::default() };
+        for (what, probe) in self.udp {
+            seen.probe(what, &probe.stop());
+        }
+        for (what, probe) in self.icmp {
+            seen.probe(what, &probe.stop());
+        }
+        for (what, transfer) in self.tcp {
+            let report = transfer.stop();
+            seen.broken.extend(report.failure.map(|why| format!("{what} after {} bytes: {why}", report.bytes)));
+        }
+        seen
     }
 
     /// Ends it and asserts that nothing was lost, reordered, reset or changed.
@@ -117,9 +149,7 @@ impl Traffic {
     /// # Panics
     /// When not.
     pub fn assert_unharmed(self, net: &Topology) {
-        self.flow();
-        self.assert_no_resets(net);
-        self.assert_no_loss();
+        self.end(net).assert_unharmed();
     }
 
     /// Ends it after an interruption: packets were lost, but everything flows again and no connection was reset.
@@ -127,30 +157,65 @@ impl Traffic {
     /// # Panics
     /// When not.
     pub fn assert_survived(self, net: &Topology) {
-        self.flow();
-        self.assert_no_resets(net);
-        for (what, transfer) in self.tcp {
-            let report = transfer.stop();
-            assert_eq!(report.failure, None, "{what} after {} bytes", report.bytes);
-        }
+        self.end(net).assert_survived();
     }
 
     /// Ends it and asserts that nothing was lost, reordered or changed.
     ///
     /// # Panics
     /// When not.
-    pub fn assert_no_loss(self) {
-        self.flow();
-        for (what, probe) in self.udp {
-            probe.stop().assert_lossless(what);
+    pub fn assert_no_loss(self, net: &Topology) {
+        let seen = Seen { resets: Vec::new(), ..self.end(net) };
+        seen.assert_unharmed();
+    }
+}
+
+/// What became of [`Traffic`].
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Probes sent.
+    pub sent: u64,
+    /// Those that never came back.
+    pub lost: u64,
+    /// Probes of which one was lost, came twice, late or changed.
+    pub disturbed: Vec<String>,
+    /// Counters of resets that have grown, and by how much.
+    pub resets: Vec<(String, u64)>,
+    /// Transfers that did not end as they should.
+    pub broken: Vec<String>,
+}
+
+impl Seen {
+    fn probe(&mut self, what: &str, report: &ProbeReport) {
+        self.sent += report.sent;
+        self.lost += report.lost();
+        if let Err(why) = report.lossless() {
+            self.disturbed.push(format!("{what}: {why}"));
         }
-        for (what, probe) in self.icmp {
-            probe.stop().assert_lossless(what);
-        }
-        for (what, transfer) in self.tcp {
-            let report = transfer.stop();
-            assert_eq!(report.failure, None, "{what} after {} bytes", report.bytes);
-        }
+    }
+
+    /// Connections reset. One reset is seen by several counters.
+    #[must_use]
+    pub fn resets(&self) -> u64 {
+        self.resets.iter().map(|(_, more)| *more).max().unwrap_or(0)
+    }
+
+    /// Asserts that nothing was lost, reordered, reset or changed.
+    ///
+    /// # Panics
+    /// When something was.
+    pub fn assert_unharmed(&self) {
+        assert!(self.disturbed.is_empty(), "{:?}", self.disturbed);
+        self.assert_survived();
+    }
+
+    /// Asserts that no connection was reset and no byte changed.
+    ///
+    /// # Panics
+    /// When one was.
+    pub fn assert_survived(&self) {
+        assert!(self.resets.is_empty(), "connections were reset: {:?}", self.resets);
+        assert!(self.broken.is_empty(), "{:?}", self.broken);
     }
 }
 

@@ -1,5 +1,7 @@
 //! `cargo xtask build`: the programs, then user space with them inside.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
 /// Options of `cargo xtask build`.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Build user space optimised, as it is deployed (target/release/natgw); tests and the demo use the other one.
+    /// Build user space optimised, as it is deployed (target/release/natgw); the demo and most tests use the other one.
     #[arg(long)]
     release: bool,
     #[command(flatten)]
@@ -27,6 +29,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         command.arg("--release");
     }
     cargo::run(&mut command).context("cannot build user space")
+}
+
+/// Builds `natgw` alone, optimised as it is deployed, and says where it is. The programs have to be there.
+pub(crate) fn release_natgw(workspace: &Workspace) -> Result<PathBuf> {
+    let mut command = cargo::same(workspace.root());
+    // The packages of `build --release`, whose features of the dependencies are then the same.
+    command.args(["build", "--locked", "--release", "--package", "natgw-userspace", "--package", "natgw-tests"]);
+    command.args(["--bin", "natgw"]);
+    cargo::run(&mut command).context("cannot build natgw optimised")?;
+    Ok(workspace.release_natgw())
 }
 
 /// Builds `target/debug/natgw-abi-next`: `natgw` with a map ABI that only the tests have. Beside the other one, so that

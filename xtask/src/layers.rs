@@ -14,6 +14,8 @@ pub(crate) struct Layer {
     pub(crate) apiserver: bool,
     /// Upgrades to `natgw-abi-next`.
     pub(crate) abi_next: bool,
+    /// Measures `natgw` as it is deployed: optimised.
+    pub(crate) release: bool,
     /// Boots other kernels and runs tests of other layers there, instead of `invocations`.
     pub(crate) kernels: bool,
     /// Tests that run at a time when the user does not say; `None`: as many as there are processors.
@@ -35,6 +37,7 @@ macro_rules! integration {
             root: true,
             apiserver: $apiserver,
             abi_next: $abi_next,
+            release: false,
             kernels: false,
             threads: $threads,
             invocations: &[&["--package", "natgw-tests", "--test", $name]],
@@ -51,6 +54,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         root: false,
         apiserver: false,
         abi_next: false,
+        release: false,
         kernels: false,
         threads: None,
         invocations: &[
@@ -77,6 +81,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         root: true,
         apiserver: false,
         abi_next: false,
+        release: false,
         kernels: true,
         threads: None,
         invocations: &[],
@@ -88,14 +93,19 @@ pub(crate) const LAYERS: &[Layer] = &[
         abi_next: false,
         "a real API server and etcd: objects in, packets and conditions out"
     ),
-    // As in `restart`.
-    integration!(
-        "recovery",
-        Some(1),
+    Layer {
+        name: "recovery",
+        what: "nothing that is lost around a gateway loses an EIP",
+        required: true,
+        root: true,
         apiserver: true,
-        abi_next: false,
-        "nothing that is lost around a gateway loses an EIP"
-    ),
+        abi_next: true,
+        release: true,
+        kernels: false,
+        // As in `restart`.
+        threads: Some(1),
+        invocations: &[&["--package", "natgw-tests", "--test", "recovery"]],
+    },
 ];
 
 /// The layers with these names in their own order, all for no names.

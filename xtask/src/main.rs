@@ -21,6 +21,7 @@ mod lint;
 mod needs;
 mod object;
 mod progress;
+mod recovery_report;
 mod setup;
 mod system;
 mod test;
@@ -58,6 +59,8 @@ enum Command {
     Lint(lint::Args),
     /// What has to hold for every change: lint and all layers.
     Ci(ci::Args),
+    /// Prints what the layer `recovery` measured last, next to its bounds.
+    RecoveryReport(recovery_report::Args),
     /// Shows a gateway that forwards while its daemon is killed.
     Demo(demo::Args),
 }
@@ -80,6 +83,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Apiserver => apiserver::run(&workspace)?,
         Command::Lint(args) => lint::run(&workspace, &args)?,
         Command::Ci(args) => ci::run(&workspace, &args)?,
+        Command::RecoveryReport(args) => recovery_report::run(&workspace, &args)?,
         Command::Demo(args) => return demo::run(&workspace, &args),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the layers, one after the other, with their counts.
 
 use std::{
-    fmt,
+    env, fmt,
     io::{self, BufRead as _, BufReader},
     process::{Command, Stdio},
     time::Instant,
@@ -16,6 +16,9 @@ use crate::{
     setup, system,
     workspace::Workspace,
 };
+
+/// Which `natgw` the tests start.
+const NATGW_BIN: &str = "NATGW_BIN";
 
 /// Options of `cargo xtask test`.
 #[derive(Debug, Default, clap::Args)]
@@ -135,6 +138,15 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
         counts.add(&kernels::run(workspace, &args.rest));
         seconds += started.elapsed().as_secs_f64();
     }
+    let natgw = layer.release && env::var_os(NATGW_BIN).is_none();
+    let natgw = match natgw.then(|| build::release_natgw(workspace)).transpose() {
+        Ok(natgw) => natgw,
+        Err(error) => {
+            eprintln!("{error:#}");
+            counts.failed += 1;
+            return Ok(Outcome { layer, counts, seconds });
+        }
+    };
     for invocation in layer.invocations {
         // Compiled apart, so that the layer's time is that of its tests and an error of the compiler is seen as such.
         let mut compile = cargo_test(workspace, invocation);
@@ -151,6 +163,7 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
         }
         command.args(&args.rest);
         command.envs(assets.iter().map(|assets| (apiserver::VARIABLE, assets.dir())));
+        command.envs(natgw.iter().map(|natgw| (NATGW_BIN, natgw)));
         let started = Instant::now();
         counts.add(&run_tests(&mut command)?);
         seconds += started.elapsed().as_secs_f64();

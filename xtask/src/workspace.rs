@@ -53,6 +53,17 @@ impl Workspace {
         &self.root
     }
 
+    /// `natgw`, optimised.
+    pub(crate) fn release_natgw(&self) -> PathBuf {
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
+        target.join("release/natgw")
+    }
+
+    /// What `recovery-report --write` writes.
+    pub(crate) fn recovery_document(&self) -> PathBuf {
+        self.root.join("docs/recovery.md")
+    }
+
     /// Cargo's own target directory is not used for the programs: two toolchains in one would rebuild each other.
     pub(crate) fn ebpf_target_dir(&self) -> PathBuf {
         self.root.join("target/ebpf")

@@ -57,7 +57,8 @@ impl Etcd {
         self.call("/v3/kv/compaction", &json!({ "revision": revision, "physical": true })).await;
     }
 
-    async fn call(&self, path: &str, body: &Value) -> Value {
+    /// One request of the gateway.
+    pub(super) async fn call(&self, path: &str, body: &Value) -> Value {
         let request = Request::post(path).body(body.to_string().into_bytes()).expect("a request");
         self.client.request(request).await.unwrap_or_else(|error| panic!("etcd refuses {path}: {error}"))
     }

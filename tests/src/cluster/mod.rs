@@ -19,6 +19,7 @@ mod place;
 mod proxy;
 mod server;
 mod shared;
+mod store;
 
 use std::{
     future::Future,

@@ -50,14 +50,26 @@ impl ProbeReport {
         self.sent - self.received
     }
 
+    /// Whether every packet came back once, in order and unchanged, and the probe really ran.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn lossless(&self) -> Result<(), String> {
+        if self.sent < 10 {
+            return Err(format!("the probe hardly ran: {self}"));
+        }
+        let problems = self.lost() + self.duplicated + self.reordered + self.corrupted;
+        if problems == 0 && self.send_errors.is_empty() { Ok(()) } else { Err(self.to_string()) }
+    }
+
     /// Asserts that every packet came back once, in order and unchanged, and that the probe really ran.
     ///
     /// # Panics
     /// When not.
     pub fn assert_lossless(&self, what: &str) {
-        assert!(self.sent >= 10, "{what}: the probe hardly ran: {self}");
-        let problems = self.lost() + self.duplicated + self.reordered + self.corrupted;
-        assert!(problems == 0 && self.send_errors.is_empty(), "{what}: {self}");
+        if let Err(why) = self.lossless() {
+            panic!("{what}: {why}");
+        }
     }
 }
 
@@ -112,9 +124,9 @@ impl Tally {
     }
 }
 
-/// Ends the threads of a probe, also when the test panics before it stops the probe.
+/// Ends the threads of a probe or of a test, also when the test panics before it stops them.
 #[derive(Debug)]
-pub(crate) struct StopOnDrop(pub(crate) Arc<AtomicBool>);
+pub struct StopOnDrop(pub Arc<AtomicBool>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {

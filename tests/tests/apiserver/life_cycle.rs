@@ -49,5 +49,5 @@ fn a_dnat_rule_is_made_moved_and_deleted_and_only_its_own_connections_end() {
     let refused = tcp::connect(&lab.net.server, at(EIP3, 90)).expect_err("the rule is gone");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     // The refused connection was a reset, of nobody's connection.
-    traffic.assert_no_loss();
+    traffic.assert_no_loss(&lab.net);
 }

@@ -77,24 +77,3 @@ fn a_slow_server_and_one_that_cuts_connections_are_followed_all_the_same() {
     let _ = lab.objects.wait_condition(Kind::VpcNatGateway, lab.gateway.name(), "Ready", |c| c["status"] == "True");
     traffic.assert_unharmed(&lab.net);
 }
-
-#[test]
-fn a_start_without_an_api_server_keeps_what_is_pinned_and_picks_up_when_it_returns() {
-    let cluster = Cluster::start();
-    let mut lab = ClusterLab::new(&cluster, &rules());
-    let traffic = Traffic::start(&lab.net);
-    let before = MapDump::rules(&lab.gateway);
-    cluster.kill_apiserver();
-    lab.daemon_mut().kill9();
-    let mut daemon = lab.gateway.spawn();
-    let ready = daemon.wait_ready();
-    assert_eq!(ready.number("map_writes"), Some(0), "{}", ready.text);
-    lab.replace_daemon(daemon);
-    traffic.flow();
-    assert_eq!(before.difference(&MapDump::rules(&lab.gateway)), Vec::<String>::new(), "nothing is removed");
-    cluster.start_apiserver();
-    let back = Instant::now();
-    lab.set(&with_a_third_eip(), |maps| maps.len("EIPS") == 3);
-    assert!(back.elapsed() < ONE_STEP, "{:?}", back.elapsed());
-    traffic.assert_unharmed(&lab.net);
-}

@@ -106,7 +106,7 @@ fn an_eip_that_is_deleted_while_rules_use_it_takes_their_traffic_along_and_they_
     lab.set(&rules().eip("eip3", EIP3).dnat("eip3", Proto::Tcp, 90, CLIENT, 9001), |maps| maps.len("DNAT") == 3);
     let _ = lab.objects.wait_programmed(Kind::IptablesDnatRule, &rule, "True", "Programmed");
     tcp::assert_transfers(&lab.net.server, at(EIP3, 90), 10_000);
-    traffic.assert_no_loss();
+    traffic.assert_no_loss(&lab.net);
 }
 
 #[test]

@@ -1,53 +1,19 @@
 //! Health, readiness and metrics of a real daemon, and `natgw probe`.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    process::Output,
-};
+use std::{collections::BTreeMap, fs, net::TcpListener, process::Output};
 
 use natgw_tests::{
-    Daemon, Gateway, Rules, Topology, command, daemon::PATIENCE, gateway::natgw_binary, topology::Interfaces,
+    Gateway, Rules, Topology, command,
+    gateway::natgw_binary,
+    observed::{ANY_PORT, address, get, scrape},
+    topology::Interfaces,
 };
 
 use crate::support::{CLIENT, EIP1, EIP2, NEVER, eventually, gateway, rules, stderr};
 
 /// A gateway whose daemons choose a free port.
 fn observed(topology: &Topology, resync: &str, more: &[&str]) -> Gateway {
-    gateway(topology, resync, "").with_args(&["--listen", "127.0.0.1:0"]).with_args(more)
-}
-
-/// Where the daemon serves.
-fn address(daemon: &Daemon) -> SocketAddr {
-    let line = daemon.wait_message(0, "health and metrics are served");
-    line.field("address").and_then(serde_json::Value::as_str).expect("the line names it").parse().expect("an address")
-}
-
-/// Status and body.
-fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the daemon accepts");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a socket has a timeout");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: natgw\r\n\r\n").expect("the daemon reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the daemon answers");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, body.to_owned())
-}
-
-/// Every series with its value, as it is written.
-fn scrape(address: SocketAddr) -> BTreeMap<String, f64> {
-    let (status, body) = get(address, "/metrics");
-    assert_eq!(status, 200, "{body}");
-    let samples = body.lines().filter(|line| !line.starts_with('#'));
-    samples
-        .map(|line| {
-            let (series, value) = line.rsplit_once(' ').expect("a value");
-            (series.to_owned(), value.parse().expect("a number"))
-        })
-        .collect()
+    gateway(topology, resync, "").with_args(&ANY_PORT).with_args(more)
 }
 
 /// What grew between two scrapes, of the series that begin with one of `names`.
@@ -227,7 +193,7 @@ fn repairs_are_counted_by_what_had_drifted() {
 #[test]
 fn a_sweep_tells_how_many_sessions_there_are() {
     let topology = Topology::new();
-    let gateway = gateway(&topology, NEVER, "sweep = \"100ms\"").with_args(&["--listen", "127.0.0.1:0"]);
+    let gateway = gateway(&topology, NEVER, "sweep = \"100ms\"").with_args(&ANY_PORT);
     gateway.write(&rules());
     let daemon = gateway.start();
     let address = address(&daemon);

@@ -45,7 +45,7 @@ fn r6_the_difference_is_applied_at_start_and_nothing_else_is_touched() {
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(ends.stop().failure.is_some(), "the removed rule's connection has ended");
     // That connection's end made resets, so only loss can be judged for the rest.
-    traffic.assert_no_loss();
+    traffic.assert_no_loss(&lab.net);
 }
 
 #[test]

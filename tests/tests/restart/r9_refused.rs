@@ -7,10 +7,9 @@ use natgw_tests::{
     Lab,
     doctored::{Doctor, VERDICT},
     maps::{MapDump, RULE_MAPS},
+    pinned::link,
     traffic::{Traffic, assert_unchanged, rules},
 };
-
-use crate::r9_upgrade::link;
 
 const LINKS: [&str; 3] = ["int_in", "ext_in", "ext_out"];
 
@@ -27,7 +26,7 @@ fn r9_a_program_that_the_verifier_refuses_is_named_with_the_end_of_its_log_and_n
     let doctor = Doctor::new();
     let traffic = Traffic::start(&lab.net);
     lab.daemon_mut().term();
-    let before = (MapDump::read(&lab.gateway, &RULE_MAPS), LINKS.map(|name| link(&lab, name)), pins(&lab));
+    let before = (MapDump::read(&lab.gateway, &RULE_MAPS), LINKS.map(|name| link(&lab.gateway, name)), pins(&lab));
 
     for name in [program::INT_IN, program::EXT_IN, program::EXT_OUT, program::SWEEP] {
         let binary = doctor.refused(lab.gateway.dir(), name);
@@ -39,7 +38,11 @@ fn r9_a_program_that_the_verifier_refuses_is_named_with_the_end_of_its_log_and_n
             assert!(said.contains(part), "{name}: `{part}` is missing in: {said}");
         }
         assert!(!said.contains("data plane loaded") && !said.contains("panicked"), "{name}: {said}");
-        assert_eq!(LINKS.map(|name| link(&lab, name)), before.1, "{name}: the old programs stay behind the same links");
+        assert_eq!(
+            LINKS.map(|name| link(&lab.gateway, name)),
+            before.1,
+            "{name}: the old programs stay behind the same links"
+        );
         assert_eq!(pins(&lab), before.2, "{name}: nothing is pinned and nothing unpinned");
         assert_unchanged(&before.0, &MapDump::read(&lab.gateway, &RULE_MAPS));
         traffic.flow();
