@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use super::links::WatchCount;
+pub use super::{links::WatchCount, watch::List};
 use super::{
     client::{ClientError, ClusterOptions, connect},
     fold::{Change, Fold, Observed},
@@ -65,7 +65,12 @@ impl ClusterSource {
     ///
     /// # Errors
     /// The configuration leads nowhere.
-    pub async fn open(options: &ClusterOptions, gateway: &str, watching: Watching) -> Result<Self, ClientError> {
+    pub async fn open(
+        options: &ClusterOptions,
+        gateway: &str,
+        watching: Watching,
+        first: List,
+    ) -> Result<Self, ClientError> {
         let links = Links::default();
         let client = connect(options, &links).await?;
         let (sender, heard) = mpsc::channel(CHANNEL);
@@ -78,7 +83,8 @@ impl ClusterSource {
                     Watching::Labelled,
                 ) => Some(format!("{GATEWAY_LABEL}={gateway}")),
             };
-            tasks.spawn(begin(kind, client.clone(), labels, links.clone(), sender.clone()));
+            let selection = Selection { labels, streaming: false, list: first };
+            tasks.spawn(begin(kind, client.clone(), selection, links.clone(), sender.clone()));
         }
         let gateway = ObjectKey::new(Kind::VpcNatGateway, gateway);
         Ok(Self { client, fold: Fold::default(), heard, links, _tasks: tasks, pending: Change::default(), gateway })
@@ -171,8 +177,8 @@ impl ClusterSource {
     }
 }
 
-async fn begin(kind: Kind, client: Client, labels: Option<String>, links: Links, sender: mpsc::Sender<Heard>) {
+async fn begin(kind: Kind, client: Client, selection: Selection, links: Links, sender: mpsc::Sender<Heard>) {
     let version = tokio::time::timeout(VERSION_TIMEOUT, client.apiserver_version()).await;
     let streaming = matches!(version, Ok(Ok(info)) if offers_streaming_lists(&info.major, &info.minor));
-    watch(kind, client, Selection { labels, streaming }, links, sender).await;
+    watch(kind, client, Selection { streaming, ..selection }, links, sender).await;
 }

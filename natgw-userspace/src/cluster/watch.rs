@@ -34,6 +34,19 @@ pub(super) struct Selection {
     pub(super) labels: Option<String>,
     /// Whether the server offers streaming lists.
     pub(super) streaming: bool,
+    /// Where the next list comes from.
+    pub(super) list: List,
+}
+
+/// Where a list comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum List {
+    /// etcd: nothing is older than what was known before, so what a list lacks was deleted.
+    #[default]
+    Newest,
+    /// The API server's memory: twice as fast, and possibly of a moment ago, from where the watch goes on. For a gateway
+    /// that has nothing which a list could take away.
+    Cached,
 }
 
 impl Selection {
@@ -42,7 +55,12 @@ impl Selection {
         if let Some(labels) = &self.labels {
             config = config.labels(labels);
         }
-        if self.streaming { config.streaming_lists() } else { config }
+        match self.list {
+            _ if self.streaming => config.streaming_lists(),
+            List::Newest => config,
+            // Without pages: the API server has none of its memory, and kube asks etcd for those of a size.
+            List::Cached => Config { page_size: None, ..config.any_semantic() },
+        }
     }
 }
 
@@ -61,14 +79,21 @@ pub(super) async fn watch(kind: Kind, client: Client, mut selection: Selection, 
     let mut delays = Delays::default();
     loop {
         let mut events = pin!(watcher(api.clone(), selection.config()));
+        let mut listed = false;
         loop {
             match events.next().await {
+                // The watch could not be resumed: now there is something to lose.
+                Some(Ok(Event::Init)) if listed && selection.list == List::Cached => {
+                    selection.list = List::Newest;
+                    break;
+                }
                 // The beginning of an attempt is no success.
                 Some(Ok(event)) => {
                     if matches!(event, Event::Init) {
                         links.listing(kind);
                     } else {
                         delays.reset();
+                        listed |= matches!(event, Event::InitDone);
                     }
                     if heard.send((kind, event)).await.is_err() {
                         return;

@@ -23,14 +23,14 @@ use super::{
     publishing::Publishing,
     repair::Repair,
     reporter::Reporter,
-    startup::{Startup, Stop},
+    startup::{Opened, Startup, Stop},
     sweeper,
     telling::{describe, repair, repairs},
     work::{Cause, Work},
 };
 use crate::{
     cli::{Attach, Switch, Unmatched},
-    cluster::source::ClusterSource,
+    cluster::source::{ClusterSource, List},
     core::{
         desired::DesiredState,
         diagnostic::Diagnostic,
@@ -70,6 +70,8 @@ pub(super) struct Daemon<'a> {
     /// `None`: it ended, and starting another one failed or is due at the next retry.
     watch: Option<LinkWatch>,
     pub(super) source: Option<Source>,
+    /// Taken over by [`Self::open_source`].
+    opened: Opened,
     pub(super) publishing: Publishing,
     pub(super) observer: Observer,
     /// The source's watch failed; it is asked again at the next retry.
@@ -107,7 +109,7 @@ impl<'a> Daemon<'a> {
         observer: Observer,
         started: Instant,
     ) -> Result<Self, Failure> {
-        let Startup { ns, paths, lock, datapath, adopted, stop } = startup;
+        let Startup { ns, paths, lock, datapath, adopted, stop, opened } = startup;
         let watch = LinkWatch::start(&ns, &[&options.internal, &options.external])
             .map_err(|error| Failure::from_error(Exit::Preflight, &error))?;
         Ok(Self {
@@ -122,6 +124,7 @@ impl<'a> Daemon<'a> {
             network: Network::new(ns, options, stop)?,
             watch: Some(watch),
             source: None,
+            opened,
             publishing: Publishing::default(),
             observer,
             watch_broken: false,
@@ -410,7 +413,11 @@ impl<'a> Daemon<'a> {
     }
 
     async fn open_source(&mut self) {
-        let (source, error) = match Source::open(&self.options.source, &self.options.gateway).await {
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => Source::open(&self.options.source, &self.options.gateway, List::Newest).await,
+        };
+        let (source, error) = match opened {
             Ok(source) => (Some(source), None),
             Err(error) => (None, Some(error)),
         };

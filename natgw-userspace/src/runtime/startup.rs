@@ -9,11 +9,13 @@ use tokio::{
 
 use super::Options;
 use crate::{
+    cluster::source::List,
     datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, MapsError},
     exit::{Exit, Failure},
     net::{NetNs, NetNsError},
     observe::{Health, Server, health::Loaded},
     preflight::{Level, Preflight},
+    source::{Source, SourceOptions},
 };
 
 /// SIGTERM and SIGINT. Long work looks at it in between.
@@ -60,7 +62,11 @@ pub(super) struct Startup {
     pub(super) datapath: Datapath,
     pub(super) adopted: bool,
     pub(super) stop: Stop,
+    pub(super) opened: Opened,
 }
+
+/// A source that was opened before the loop, or why it could not be.
+pub(super) type Opened = Option<Result<Source, String>>;
 
 /// Gets everything that the loop needs; `None` when a signal ended the wait for the lock.
 pub(super) async fn start(
@@ -75,6 +81,14 @@ pub(super) async fn start(
     let Some(lock) = lock(&paths, options, &mut stop).await? else { return Ok(None) };
     health.stage("the data plane is being loaded");
     server.settle().await.map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+    // A cluster lists thousands of objects while the kernel verifies the programs.
+    let opened = match &options.source {
+        source @ SourceOptions::Cluster(..) => {
+            let first = if paths.links().exists() { List::Newest } else { List::Cached };
+            Some(Source::open(source, &options.gateway, first).await)
+        }
+        SourceOptions::Manifests(_) => None,
+    };
     let load = LoadOptions { max_sessions: options.max_sessions, ..LoadOptions::default() };
     // Inside the namespace: an upgrade of the maps replaces the programs of the filters there.
     let (mut datapath, report) = tokio::task::block_in_place(|| ns.run(|| Datapath::load(&paths, &lock, &load)))
@@ -84,7 +98,7 @@ pub(super) async fn start(
     let pinned = tokio::task::block_in_place(|| datapath.maps().read_actual());
     health.loaded(Loaded { adopted, eips: pinned.map_or(0, |pinned| pinned.eips.len()) });
     tell(options, &report, adopted);
-    Ok(Some(Startup { ns, paths, lock, datapath, adopted, stop }))
+    Ok(Some(Startup { ns, paths, lock, datapath, adopted, stop, opened }))
 }
 
 fn preflight(options: &Options) -> Result<NetNs, Failure> {

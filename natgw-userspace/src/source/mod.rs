@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::{
     cluster::{
         ClusterOptions,
-        source::{ClusterSource, Watching},
+        source::{ClusterSource, List, Watching},
     },
     core::{diagnostic::Diagnostic, index::Index},
 };
@@ -60,11 +60,11 @@ pub enum News {
 }
 
 impl Source {
-    /// Opens the source. Does not wait for anything to be read.
+    /// Opens the source; a cluster's first lists are `first`. Does not wait for anything to be read.
     ///
     /// # Errors
     /// In words: the directory cannot be watched, or the cluster's configuration cannot be used.
-    pub async fn open(options: &SourceOptions, gateway: &str) -> Result<Self, String> {
+    pub async fn open(options: &SourceOptions, gateway: &str, first: List) -> Result<Self, String> {
         match options {
             SourceOptions::Manifests(dir) => {
                 let source = ManifestSource::new(dir).map_err(|error| error.to_string())?;
@@ -72,7 +72,7 @@ impl Source {
                 Ok(Self::Manifests(Box::new(state)))
             }
             SourceOptions::Cluster(options, watching) => {
-                let source = ClusterSource::open(options, gateway, *watching).await;
+                let source = ClusterSource::open(options, gateway, *watching, first).await;
                 source.map(|source| Self::Cluster(Box::new(source))).map_err(|error| error.to_string())
             }
         }

@@ -6,6 +6,7 @@ mod accounts;
 mod burst;
 mod ending;
 mod life_cycle;
+mod listing;
 mod losses;
 mod objects;
 mod outages;

@@ -1,0 +1,55 @@
+//! Where lists come from: the server's memory when there is nothing to lose, else etcd.
+
+use std::{fs, path::Path, time::Duration};
+
+use natgw_tests::{
+    Cluster, ClusterLab, Topology,
+    cluster_lab::install_crds,
+    lab::EIP3,
+    traffic::{Traffic, rules},
+};
+use natgw_userspace::core::objects::Kind;
+
+/// The paths and queries with which `user` has listed EIPs.
+fn lists(cluster: &Cluster, user: &str) -> Vec<String> {
+    let lists = cluster.requests(user).into_iter().filter(|it| it.verb == "list" && it.uri.contains("/iptables-eips"));
+    lists.map(|request| request.uri).collect()
+}
+
+fn is_cached(uri: &str) -> bool {
+    uri.contains("resourceVersion=0&") || uri.ends_with("resourceVersion=0")
+}
+
+#[test]
+fn only_the_first_list_of_a_gateway_that_has_nothing_may_be_of_a_moment_ago() {
+    let cluster = Cluster::start();
+    install_crds(&cluster);
+    let rbac = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base/manifests/rbac.yaml");
+    cluster.apply_yaml(&fs::read_to_string(rbac).expect("deploy/base is part of the tree"));
+    let account = cluster.service_account("kube-system", "natgw", Duration::from_hours(1));
+    let proxy = cluster.proxy();
+    let kubeconfig = cluster.kubeconfig_through(&proxy, &account);
+    let mut lab = ClusterLab::on(&cluster, Topology::new(), &rules().eip("eip3", EIP3), &kubeconfig, &[]);
+    let first = lists(&cluster, &account.user());
+    assert!(first.len() == 1 && first.iter().all(|uri| is_cached(uri)), "{first:?}");
+    let traffic = Traffic::start(&lab.net);
+
+    // The watch expires.
+    proxy.refuse();
+    proxy.cut();
+    lab.objects.delete(Kind::IptablesEip, &lab.objects.name("eip3"));
+    cluster.compact();
+    cluster.kill_apiserver();
+    cluster.start_apiserver();
+    proxy.forward();
+    lab.wait_maps(|maps| maps.len("EIPS") == 2);
+    let expired = lists(&cluster, &account.user()).split_off(first.len());
+    assert!(!expired.is_empty() && !expired.iter().any(|uri| is_cached(uri)), "{expired:?}");
+
+    // A successor finds rules.
+    lab.daemon_mut().kill9();
+    lab.start();
+    let adopted = lists(&cluster, &account.user()).split_off(first.len() + expired.len());
+    assert!(!adopted.is_empty() && !adopted.iter().any(|uri| is_cached(uri)), "{adopted:?}");
+    traffic.assert_unharmed(&lab.net);
+}
