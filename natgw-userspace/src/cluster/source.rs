@@ -11,13 +11,13 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-pub use super::{links::WatchCount, watch::List};
 use super::{
     client::{ClientError, ClusterOptions, connect},
     fold::{Change, Fold, Observed},
     links::Links,
     watch::{Heard, Selection, offers_streaming_lists, watch},
 };
+pub use super::{links::WatchCount, watch::List};
 use crate::core::{
     diagnostic::Diagnostic,
     index::Index,

@@ -7,9 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kube::{api::ListParams, core::Request};
 use natgw_tests::{
-    ClusterLab, Topology, clock,
+    Cluster, ClusterLab, Topology, clock,
     cluster::shared,
+    daemon::PATIENCE,
     maps::MapDump,
     probe::{MILLISECOND, UdpEcho, UdpProbe},
     recovery::Outcome,
@@ -86,6 +88,18 @@ fn objects(gw: &str) -> [(Kind, Vec<Value>); 4] {
     ]
 }
 
+/// Waits until the API server has heard from etcd of the objects that were stored past it.
+fn wait_cached(cluster: &Cluster, kind: Kind, count: usize) {
+    let client = cluster.admin();
+    let path = format!("/apis/kubeovn.io/v1/{}", kind.plural());
+    let known = || {
+        let request = Request::new(path.as_str()).list(&ListParams::default().match_any()).expect("a request");
+        let list = cluster.block_on(client.request::<Value>(request)).expect("the API server lists");
+        list["items"].as_array().map_or(0, Vec::len) >= count
+    };
+    clock::eventually("the API server knows every object", PATIENCE, known);
+}
+
 /// Asks through a sample of the port mappings until each has answered; how many there are.
 fn until_sample_answers(net: &Topology) -> usize {
     let ask = |n: u16| {
@@ -121,6 +135,8 @@ fn r2_a_thousand_eips_and_ten_thousand_rules_are_back_within_two_seconds() {
         cluster.store("kubeovn.io", kind.plural(), &objects);
     }
     println!("stored after {:?}", begun.elapsed());
+    wait_cached(&cluster, Kind::IptablesDnatRule, usize::from(DNATS));
+    println!("known to the API server after {:?}", begun.elapsed());
     lab.net.server.ip(&["route add 198.18.0.0/22 via 203.0.113.1".to_owned()]);
     lab.net.pod2.ip(&(0..LIVING).map(|n| format!("addr add {}/24 dev eth0", pod(n))).collect::<Vec<_>>());
     let outside = UdpEcho::start(&lab.net.server, 7002);
