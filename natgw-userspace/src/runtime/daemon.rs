@@ -415,7 +415,7 @@ impl<'a> Daemon<'a> {
     async fn open_source(&mut self) {
         let opened = match self.opened.take() {
             Some(opened) => opened,
-            None => Source::open(&self.options.source, &self.options.gateway, List::Newest).await,
+            None => Source::open(&self.options.source, &self.options.gateway, List::Paged).await,
         };
         let (source, error) = match opened {
             Ok(source) => (Some(source), None),

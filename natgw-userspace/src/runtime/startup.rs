@@ -84,7 +84,7 @@ pub(super) async fn start(
     // A cluster lists thousands of objects while the kernel verifies the programs.
     let opened = match &options.source {
         source @ SourceOptions::Cluster(..) => {
-            let first = if paths.links().exists() { List::Newest } else { List::Cached };
+            let first = if paths.links().exists() { List::Paged } else { List::Whole };
             Some(Source::open(source, &options.gateway, first).await)
         }
         SourceOptions::Manifests(_) => None,

@@ -137,7 +137,7 @@ mod tests {
             let line = text.lines().find(|line| line.starts_with(&format!("| R{number} |"))).unwrap_or_default();
             assert!(line.ends_with("| yes |"), "R{number}: {line}");
         }
-        assert!(text.contains("| R2 at scale |") && text.contains("| 63 min |"), "{text}");
+        assert!(text.contains("| R2 at scale |") && text.contains("| 62 min |"), "{text}");
     }
 
     #[test]
