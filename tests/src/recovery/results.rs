@@ -37,7 +37,7 @@ pub struct Figures {
 /// What the figures depend on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Release of the kernel.
+    /// Version of the kernel.
     pub kernel: String,
     /// Processors.
     pub cores: usize,
@@ -52,11 +52,16 @@ impl Machine {
         let binary = crate::gateway::natgw_binary();
         let profile = binary.parent().and_then(Path::file_name).unwrap_or_default();
         Self {
-            kernel: uname().map_or_else(|_| "unknown".to_owned(), |name| name.release().display().to_string()),
+            kernel: uname().map_or_else(|_| "unknown".to_owned(), |name| version(&name.release().to_string_lossy())),
             cores: thread::available_parallelism().map_or(1, usize::from),
             build: profile.to_string_lossy().into_owned(),
         }
     }
+}
+
+/// A release without what a distribution or a builder adds to it.
+fn version(release: &str) -> String {
+    release.split(['-', '+']).next().unwrap_or_default().to_owned()
 }
 
 impl Figures {

@@ -118,7 +118,7 @@ pub const TABLE: &[Row] = &[
     Row {
         id: "R13",
         what: "traffic that began before its rule existed",
-        timed: "rule created to the first translated packet",
+        timed: "the request that creates the rule to the first translated packet",
         bound: Bound::UNHARMED,
     },
 ];
