@@ -2,6 +2,8 @@
 //!
 //! A test of the layer `recovery` fills in an [`Outcome`] and hands it in; the bounds are in [`table`] and nowhere else.
 
+pub mod asking;
+pub mod changing;
 pub mod document;
 pub mod outcome;
 pub mod results;

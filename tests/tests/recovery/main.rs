@@ -2,8 +2,6 @@
 //! come back, with packets in flight. The modules are the rows of the recovery table.
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
-mod asking;
-mod changing;
 mod ground;
 mod r10_new_abi;
 mod r11_random_kills;

@@ -1,4 +1,4 @@
-//! R11, one death of many: killed between the removal of a rule and the end of its sessions. (Random ones: `recovery`.)
+//! R11, one death of many: killed between the removal of a rule and the end of its sessions.
 
 use std::time::Duration;
 

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use natgw_tests::{
+use crate::{
     Proto, Rules, Topology,
+    capture::{Captured, Way, assert_no_private_address_leaves, passed},
     lab::{EIP1, EIP2, EIP3},
     random::Random,
     rules::Rule,
@@ -14,7 +15,8 @@ use natgw_tests::{
 const EIP4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 13);
 
 /// Rules that are there all the time: traffic through them must never notice anything.
-pub(crate) fn stable() -> Rules {
+#[must_use]
+pub fn stable() -> Rules {
     Rules::new()
         .eip("eip1", EIP1)
         .snat("eip1", VPC_CIDR)
@@ -25,7 +27,8 @@ pub(crate) fn stable() -> Rules {
 
 /// The stable rules and some others: elastic IPs that come and go, port mappings with changing targets, a source
 /// prefix that moves between two EIPs.
-pub(crate) fn random_rules(random: &mut Random) -> Rules {
+#[must_use]
+pub fn random_rules(random: &mut Random) -> Rules {
     let mut rules = stable();
     let third = random.below(3) > 0;
     if third {
@@ -47,17 +50,30 @@ pub(crate) fn random_rules(random: &mut Random) -> Rules {
 }
 
 /// The gateway's addresses on `net1`.
-pub(crate) fn addresses(net: &Topology) -> BTreeSet<String> {
+#[must_use]
+pub fn addresses(net: &Topology) -> BTreeSet<String> {
     let shown = net.gw.command("ip", &["-o", "-4", "addr", "show", "dev", "net1"]);
     let words: Vec<&str> = shown.split_whitespace().collect();
     words.windows(2).filter(|pair| pair[0] == "inet").map(|pair| pair[1].to_owned()).collect()
 }
 
 /// What they have to be.
-pub(crate) fn expected_addresses(rules: &Rules) -> BTreeSet<String> {
+#[must_use]
+pub fn expected_addresses(rules: &Rules) -> BTreeSet<String> {
     let eips = rules.rules().iter().filter_map(|rule| match rule {
         Rule::Eip { address, .. } => Some(format!("{address}/24")),
         Rule::Fip { .. } | Rule::Dnat { .. } | Rule::Snat { .. } | Rule::Route { .. } | Rule::Raw(_) => None,
     });
     eips.chain([format!("{GW_EXTERNAL}/24")]).collect()
+}
+
+/// Asserts that nothing un-translated has left, and nothing with an address that is nobody's.
+///
+/// # Panics
+/// When something has.
+pub fn assert_known_sources(captured: &[Captured]) {
+    assert_no_private_address_leaves(captured);
+    let leaving = passed(captured, "net1", Way::Out);
+    let sources: BTreeSet<_> = leaving.iter().map(|packet| packet.source).collect();
+    assert!(sources.is_subset(&BTreeSet::from([EIP1, EIP2, EIP3, GW_EXTERNAL])), "{sources:?}");
 }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use natgw_tests::{Netns, Topology, clock, daemon::PATIENCE, lab::EIP1, topology::SERVER, traffic::at};
+use crate::{Netns, Topology, clock, daemon::PATIENCE, lab::EIP1, topology::SERVER, traffic::at};
 
 /// A flow whose elastic IP is removed under it may lose a packet, not this much.
 const DEAD: Duration = Duration::from_secs(1);
@@ -22,7 +22,11 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PORTS: u64 = 50;
 
 /// Asks from outside and from inside until told to stop; says how often it was answered.
-pub(crate) fn ask(net: &Topology, stop: &AtomicBool) -> u64 {
+///
+/// # Panics
+/// When a flow is dead for a second.
+#[must_use]
+pub fn ask(net: &Topology, stop: &AtomicBool) -> u64 {
     let mut answered = 0;
     while !stop.load(Ordering::Relaxed) {
         let port = 40_000 + u16::try_from(answered / 2 % PORTS).expect("below the number of ports");
