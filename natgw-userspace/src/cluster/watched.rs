@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::core::{
     diagnostic::{Diagnostic, Reason, Severity},
     objects::{API_VERSION, Kind, Object, ObjectKey, Spec, Timestamp},
+    printable::shortened,
 };
 
 /// One object, its kind aside.
@@ -66,7 +67,7 @@ fn wrong_type(key: &ObjectKey, field: String, message: String) -> Diagnostic {
         reason: Reason::InvalidObject,
         object: Some(key.clone()),
         field,
-        message,
+        message: shortened(message),
         fix: "write the type that the field has".to_owned(),
         location: None,
     }

@@ -40,9 +40,28 @@ pub fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
+/// The longest sentence about one value, in bytes: names have at most 253, and some sentences have three of them.
+const SENTENCE_MAX: usize = 2000;
+
+/// A sentence that quotes a value of any size, cut to what a log line can hold.
+#[must_use]
+pub fn shortened(mut sentence: String) -> String {
+    if sentence.len() > SENTENCE_MAX {
+        sentence.truncate(sentence.floor_char_boundary(SENTENCE_MAX));
+        sentence.push_str(" ...");
+    }
+    sentence
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_is_cut_between_characters_and_only_when_it_is_too_long() {
+        assert_eq!(shortened("ä".repeat(1000)), "ä".repeat(1000));
+        assert_eq!(shortened(format!("x{}", "ä".repeat(1000))), format!("x{} ...", "ä".repeat(999)));
+    }
 
     #[test]
     fn escapes_line_ends_and_reversals_are_spelled_out() {

@@ -25,6 +25,10 @@ const WAITING_MAX: usize = 512;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The API's limit for a note is 1 kB.
 const NOTE_MAX: usize = 1000;
+/// The longest name, in bytes.
+const NAME_MAX: usize = 253;
+/// The longest `reportingInstance`, in bytes (k8s.io/kubernetes, validation of events.k8s.io/v1).
+const INSTANCE_MAX: usize = 128;
 
 /// Whether it is something to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,11 +106,7 @@ pub(super) async fn publish(client: Client, gateway: String, note: Note) -> Resu
 }
 
 fn event(gateway: &str, note: Note, now: SystemTime) -> Event {
-    let mut text = note.text;
-    if text.len() > NOTE_MAX {
-        let end = (0..=NOTE_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-    }
+    let text = cut(&note.text, NOTE_MAX).to_owned();
     let kind = match note.severity {
         Severity::Normal => "Normal",
         Severity::Warning => "Warning",
@@ -114,14 +114,14 @@ fn event(gateway: &str, note: Note, now: SystemTime) -> Event {
     let nanos = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{nanos:x}", note.about.name)),
+            name: Some(name(&note.about.name, nanos)),
             namespace: Some(NAMESPACE.to_owned()),
             ..ObjectMeta::default()
         },
         event_time: Timestamp::try_from(now).ok().map(MicroTime),
         reporting_controller: Some(MANAGER.to_owned()),
         // Several gateways of a cluster are told apart.
-        reporting_instance: Some(gateway.to_owned()),
+        reporting_instance: Some(cut(gateway, INSTANCE_MAX).to_owned()),
         action: Some(note.action),
         reason: Some(note.reason),
         note: Some(text),
@@ -137,10 +137,32 @@ fn event(gateway: &str, note: Note, now: SystemTime) -> Event {
     }
 }
 
+/// The name of an Event about the object `about`: a DNS subdomain (RFC 1123), as its own is, and no longer.
+fn name(about: &str, nanos: u128) -> String {
+    let suffix = format!(".{nanos:x}");
+    let begin = cut(about, NAME_MAX - suffix.len()).trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    format!("{begin}{suffix}")
+}
+
+/// As much of `text` as `max` bytes hold.
+fn cut(text: &str, max: usize) -> &str {
+    &text[..text.floor_char_boundary(max)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::objects::Kind;
+
+    #[test]
+    fn the_names_of_an_object_and_a_gateway_may_be_as_long_as_names_can_be() {
+        let mut long = note(Severity::Warning, "EipMissing");
+        long.about.name = format!("{}.{}", "a".repeat(235), "b".repeat(17));
+        let event = event(&"g".repeat(253), long, UNIX_EPOCH + Duration::from_nanos(u64::MAX));
+        assert_eq!(event.metadata.name, Some(format!("{}.ffffffffffffffff", "a".repeat(235))));
+        assert_eq!(event.reporting_instance.map(|instance| instance.len()), Some(128));
+        assert_eq!(event.regarding.and_then(|about| about.name).map(|name| name.len()), Some(253));
+    }
 
     #[test]
     fn an_event_about_a_cluster_scoped_object_names_no_namespace_of_it() {

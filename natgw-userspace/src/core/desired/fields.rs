@@ -6,6 +6,7 @@ use crate::core::{
     cidr::Ipv4Cidr,
     diagnostic::{Diagnostic, Reason, Severity},
     objects::{Object, ObjectKey},
+    printable::shortened,
 };
 
 /// What is wrong with one value.
@@ -18,7 +19,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn new(reason: Reason, message: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), fix: fix.into() }
+        Self { reason, message: shortened(message.into()), fix: shortened(fix.into()) }
     }
 }
 
