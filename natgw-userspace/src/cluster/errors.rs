@@ -67,9 +67,3 @@ pub(super) fn answer(error: &kube::Error) -> Option<&Status> {
 pub(super) fn is_expired(error: &watcher::Error) -> bool {
     status_code(error) == Some(410)
 }
-
-/// Whether the server refused the request as such: it does not know an option of it.
-#[must_use]
-pub(super) fn is_refused_option(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchStartFailed(_)) && matches!(status_code(error), Some(400 | 422))
-}

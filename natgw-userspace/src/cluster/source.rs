@@ -15,7 +15,7 @@ use super::{
     client::{ClientError, ClusterOptions, connect},
     fold::{Change, Fold, Observed},
     links::Links,
-    watch::{Heard, Selection, offers_streaming_lists, watch},
+    watch::{Heard, Selection, watch},
 };
 pub use super::{links::WatchCount, watch::List};
 use crate::core::{
@@ -30,8 +30,6 @@ const CHANNEL: usize = 1024;
 const QUIET: Duration = Duration::from_millis(2);
 /// ... or this long after it began.
 const LONGEST_BURST: Duration = Duration::from_millis(25);
-/// The version is only asked for to choose how to list; a server that does not say it is listed in pages.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The label that kube-ovn's controller writes on EIPs and rules.
 pub const GATEWAY_LABEL: &str = "ovn.kubernetes.io/vpc-nat-gw-name";
@@ -83,8 +81,8 @@ impl ClusterSource {
                     Watching::Labelled,
                 ) => Some(format!("{GATEWAY_LABEL}={gateway}")),
             };
-            let selection = Selection { labels, streaming: false, list: first };
-            tasks.spawn(begin(kind, client.clone(), selection, links.clone(), sender.clone()));
+            let selection = Selection { labels, list: first };
+            tasks.spawn(watch(kind, client.clone(), selection, links.clone(), sender.clone()));
         }
         let gateway = ObjectKey::new(Kind::VpcNatGateway, gateway);
         Ok(Self { client, fold: Fold::default(), heard, links, _tasks: tasks, pending: Change::default(), gateway })
@@ -175,10 +173,4 @@ impl ClusterSource {
         let failing = self.links.failing();
         Kind::REQUIRED.iter().filter_map(|kind| failing.get(kind)).map(|(since, _)| *since).min()
     }
-}
-
-async fn begin(kind: Kind, client: Client, selection: Selection, links: Links, sender: mpsc::Sender<Heard>) {
-    let version = tokio::time::timeout(VERSION_TIMEOUT, client.apiserver_version()).await;
-    let streaming = matches!(version, Ok(Ok(info)) if offers_streaming_lists(&info.major, &info.minor));
-    watch(kind, client, Selection { streaming, ..selection }, links, sender).await;
 }

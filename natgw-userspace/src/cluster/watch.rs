@@ -11,7 +11,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::{
     delays::Delays,
-    errors::{explain, is_expired, is_refused_option},
+    errors::{explain, is_expired},
     links::Links,
     watched::Watched,
 };
@@ -21,8 +21,6 @@ use crate::core::objects::Kind;
 pub(super) const WATCH_TIMEOUT: u32 = 60;
 /// Objects per page of a list.
 const PAGE: u32 = 2000;
-/// Streaming lists are on by default from this minor version of Kubernetes 1 on.
-const STREAMING_LISTS: u32 = 34;
 
 /// An event of the watch of a kind.
 pub(super) type Heard = (Kind, Event<Watched>);
@@ -32,13 +30,12 @@ pub(super) type Heard = (Kind, Event<Watched>);
 pub(super) struct Selection {
     /// A label selector; `None`: all.
     pub(super) labels: Option<String>,
-    /// Whether the server offers streaming lists.
-    pub(super) streaming: bool,
     /// How the next list is read.
     pub(super) list: List,
 }
 
-/// How a list is read. Always the newest there is: `complete` is said after it, so it may not be of a moment ago.
+/// How a list is read. Always the newest there is: `complete` is said after it, so it may not be of a moment ago. That
+/// also rules out kube's streaming lists (ADR 0016), which begin wherever the server's memory happens to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum List {
     /// In pages: what nobody waits for is kind to the memory of both sides.
@@ -55,19 +52,10 @@ impl Selection {
             config = config.labels(labels);
         }
         match self.list {
-            _ if self.streaming => config.streaming_lists(),
             List::Paged => config,
             List::Whole => Config { page_size: None, ..config },
         }
     }
-}
-
-/// Whether a server of this version offers streaming lists (KEP-3157).
-#[must_use]
-pub(super) fn offers_streaming_lists(major: &str, minor: &str) -> bool {
-    // Providers write `27+`.
-    let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().unwrap_or(0);
-    number(major) > 1 || (number(major) == 1 && number(minor) >= STREAMING_LISTS)
 }
 
 /// Watches until the receiver is gone.
@@ -97,12 +85,14 @@ pub(super) async fn watch(kind: Kind, client: Client, mut selection: Selection, 
                         return;
                     }
                 }
-                Some(Err(error)) if selection.streaming && is_refused_option(&error) => {
-                    tracing::debug!(%kind, "the API server refuses a streaming list; listing in pages");
-                    selection.streaming = false;
-                    break;
+                Some(Err(error)) => {
+                    pause(kind, &error, &links, delays.next()).await;
+                    // One answer with everything may be more than this connection carries in time.
+                    if selection.list == List::Whole && matches!(error, watcher::Error::InitialListFailed(_)) {
+                        selection.list = List::Paged;
+                        break;
+                    }
                 }
-                Some(Err(error)) => pause(kind, &error, &links, delays.next()).await,
                 // It never ends by itself.
                 None => return,
             }
@@ -119,23 +109,4 @@ async fn pause(kind: Kind, error: &watcher::Error, links: &Links, delay: Duratio
         links.failed(kind, why);
     }
     tokio::time::sleep(delay).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streaming_lists_are_asked_for_where_they_are_on_by_default() {
-        for (major, minor, offered) in [
-            ("1", "20", false),
-            ("1", "33+", false),
-            ("1", "34", true),
-            ("1", "36+", true),
-            ("2", "0", true),
-            ("", "", false),
-        ] {
-            assert_eq!(offers_streaming_lists(major, minor), offered, "{major}.{minor}");
-        }
-    }
 }
