@@ -23,7 +23,7 @@ use super::{
     publishing::Publishing,
     repair::Repair,
     reporter::Reporter,
-    startup::{Opened, Startup, Stop},
+    startup::{self, Opening, Startup, Stop},
     sweeper,
     telling::{describe, repair, repairs},
     work::{Cause, Work},
@@ -70,8 +70,8 @@ pub(super) struct Daemon<'a> {
     /// `None`: it ended, and starting another one failed or is due at the next retry.
     watch: Option<LinkWatch>,
     pub(super) source: Option<Source>,
-    /// Taken over by [`Self::open_source`].
-    opened: Opened,
+    /// A cluster that is being opened.
+    opening: Option<Opening>,
     pub(super) publishing: Publishing,
     pub(super) observer: Observer,
     /// The source's watch failed; it is asked again at the next retry.
@@ -109,7 +109,7 @@ impl<'a> Daemon<'a> {
         observer: Observer,
         started: Instant,
     ) -> Result<Self, Failure> {
-        let Startup { ns, paths, lock, datapath, adopted, stop, opened } = startup;
+        let Startup { ns, paths, lock, datapath, adopted, stop, opening } = startup;
         let watch = LinkWatch::start(&ns, &[&options.internal, &options.external])
             .map_err(|error| Failure::from_error(Exit::Preflight, &error))?;
         Ok(Self {
@@ -124,7 +124,7 @@ impl<'a> Daemon<'a> {
             network: Network::new(ns, options, stop)?,
             watch: Some(watch),
             source: None,
-            opened,
+            opening,
             publishing: Publishing::default(),
             observer,
             watch_broken: false,
@@ -167,10 +167,7 @@ impl<'a> Daemon<'a> {
                 self.begin().await;
                 None
             }
-            SourceOptions::Cluster(..) => {
-                self.open_source().await;
-                Some(tokio::time::Instant::now() + FIRST_READING)
-            }
+            SourceOptions::Cluster(..) => Some(tokio::time::Instant::now() + FIRST_READING),
         };
         let mut resync =
             tokio::time::interval_at(tokio::time::Instant::now() + self.options.resync, self.options.resync);
@@ -199,6 +196,10 @@ impl<'a> Daemon<'a> {
                 () = Backoff::wait(self.brake.due()) => {
                     let work = self.brake.release();
                     self.pass(work, Cause::Network).await;
+                }
+                opened = opened(self.opening.as_mut()) => {
+                    self.opening = None;
+                    self.take_source(opened);
                 }
                 news = changed(self.source.as_mut().filter(|_| !self.watch_broken)) => match news {
                     News::Broken(error) => {
@@ -412,11 +413,29 @@ impl<'a> Daemon<'a> {
         self.end_orphans();
     }
 
+    /// Opens the source. A cluster comes later, by [`Self::take_source`].
     async fn open_source(&mut self) {
-        let opened = match self.opened.take() {
-            Some(opened) => opened,
-            None => Source::open(&self.options.source, &self.options.gateway, List::Paged).await,
-        };
+        match self.options.source {
+            SourceOptions::Manifests(_) => {
+                let opened = Source::open(&self.options.source, &self.options.gateway, List::Paged).await;
+                self.take_source(opened);
+            }
+            // Whatever comes of it, everything is looked at again after the usual wait.
+            SourceOptions::Cluster(..) if self.opening.is_none() => {
+                self.opening = Some(startup::open(self.options, List::Paged));
+                self.backoff.failed(tokio::time::Instant::now());
+            }
+            SourceOptions::Cluster(..) => {
+                self.backoff.failed(tokio::time::Instant::now());
+                let waiting =
+                    "the credentials of the kubeconfig are still being waited for: does its plugin (`exec`) hang?";
+                self.observer.health.open(Some(waiting));
+                self.reporter.problems("source", [waiting.to_owned()]);
+            }
+        }
+    }
+
+    fn take_source(&mut self, opened: Result<Source, String>) {
         let (source, error) = match opened {
             Ok(source) => (Some(source), None),
             Err(error) => (None, Some(error)),
@@ -632,6 +651,14 @@ impl<'a> Daemon<'a> {
 async fn next_event(watch: Option<&mut LinkWatch>) -> NetEvent {
     match watch {
         Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for what comes of opening the source; for ever when nobody opens one.
+async fn opened(opening: Option<&mut Opening>) -> Result<Source, String> {
+    match opening {
+        Some(opening) => opening.await.unwrap_or_else(|error| Err(format!("cannot open the cluster: {error}"))),
         None => std::future::pending().await,
     }
 }

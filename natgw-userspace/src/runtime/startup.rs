@@ -3,8 +3,10 @@
 use std::{io, thread};
 
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
+    task::JoinHandle,
 };
 
 use super::Options;
@@ -62,11 +64,18 @@ pub(super) struct Startup {
     pub(super) datapath: Datapath,
     pub(super) adopted: bool,
     pub(super) stop: Stop,
-    pub(super) opened: Opened,
+    pub(super) opening: Option<Opening>,
 }
 
-/// A source that was opened before the loop, or why it could not be.
-pub(super) type Opened = Option<Result<Source, String>>;
+/// A source that is being opened, and what comes of it: the source, or in words why there is none.
+pub(super) type Opening = JoinHandle<Result<Source, String>>;
+
+/// Begins to open a cluster. On a thread of its own: the kubeconfig may name a program that gets the credentials, and kube
+/// waits for its end.
+pub(super) fn open(options: &Options, first: List) -> Opening {
+    let (source, gateway) = (options.source.clone(), options.gateway.clone());
+    tokio::task::spawn_blocking(move || Handle::current().block_on(Source::open(&source, &gateway, first)))
+}
 
 /// Gets everything that the loop needs; `None` when a signal ended the wait for the lock.
 pub(super) async fn start(
@@ -82,10 +91,10 @@ pub(super) async fn start(
     health.stage("the data plane is being loaded");
     server.settle().await.map_err(|error| Failure::from_error(Exit::Usage, &error))?;
     // A cluster lists thousands of objects while the kernel verifies the programs.
-    let opened = match &options.source {
-        source @ SourceOptions::Cluster(..) => {
+    let opening = match &options.source {
+        SourceOptions::Cluster(..) => {
             let first = if paths.links().exists() { List::Paged } else { List::Whole };
-            Some(Source::open(source, &options.gateway, first).await)
+            Some(open(options, first))
         }
         SourceOptions::Manifests(_) => None,
     };
@@ -98,7 +107,7 @@ pub(super) async fn start(
     let pinned = tokio::task::block_in_place(|| datapath.maps().read_actual());
     health.loaded(Loaded { adopted, eips: pinned.map_or(0, |pinned| pinned.eips.len()) });
     tell(options, &report, adopted);
-    Ok(Some(Startup { ns, paths, lock, datapath, adopted, stop, opened }))
+    Ok(Some(Startup { ns, paths, lock, datapath, adopted, stop, opening }))
 }
 
 fn preflight(options: &Options) -> Result<NetNs, Failure> {

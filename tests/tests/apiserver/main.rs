@@ -2,9 +2,11 @@
 //! stands on.
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
+mod absences;
 mod accounts;
 mod burst;
 mod ending;
+mod extremes;
 mod life_cycle;
 mod listing;
 mod losses;

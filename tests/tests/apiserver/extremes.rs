@@ -1,0 +1,111 @@
+//! Objects at the limits of what can be stored: their gateway says what is wrong in a sentence, and everything else goes on.
+
+use natgw_tests::{
+    ClusterLab,
+    cluster::shared,
+    lab::{EIP1, EIP3},
+    topology::POD2,
+    traffic::{Traffic, rules},
+};
+use natgw_userspace::core::objects::Kind;
+use serde_json::json;
+
+/// Etcd takes 1.5 MiB, and kube-ovn's schema has no limit for a string.
+const ENORMOUS: usize = 900_000;
+/// A sentence of the log or of a condition.
+const LONGEST: usize = 4500;
+
+fn dnat(name: &str, eip: &str, internal_ip: &str) -> String {
+    format!(
+        "apiVersion: kubeovn.io/v1\nkind: IptablesDnatRule\nmetadata: {{name: {name}}}\nspec: {{eip: {eip}, externalPort: \
+         \"90\", protocol: tcp, internalIp: \"{internal_ip}\", internalPort: \"1\"}}\n"
+    )
+}
+
+#[test]
+fn an_enormous_value_is_quoted_in_part() {
+    let cluster = shared();
+    let mut lab = ClusterLab::new(&cluster, &rules());
+    let traffic = Traffic::start(&lab.net);
+    let (name, eip) = (lab.objects.name("enormous"), lab.objects.name("eip1"));
+    lab.objects.set(&rules().raw(&dnat(&name, &eip, &"9".repeat(ENORMOUS))));
+    let condition = lab.objects.wait_programmed(Kind::IptablesDnatRule, &name, "False", "InvalidAddress");
+    let message = condition["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("spec.internalIp: `9999") && message.len() < LONGEST, "{} bytes", message.len());
+    assert!(message.contains(" ..."), "it says that something is left out");
+    let _ = lab.objects.wait_event(Kind::IptablesDnatRule, &name, "InvalidAddress");
+    let longest = lab.daemon().logs().lines().iter().map(|line| line.text.len()).max();
+    assert!(longest < Some(LONGEST), "a line of the log has {longest:?} bytes");
+    traffic.assert_unharmed(&lab.net);
+}
+
+#[test]
+fn a_name_as_long_as_names_can_be_has_its_condition_and_its_events() {
+    let cluster = shared();
+    let mut lab = ClusterLab::new(&cluster, &rules());
+    let traffic = Traffic::start(&lab.net);
+    let begin = lab.objects.name("long.");
+    let name = format!("{begin}{}", "n".repeat(253 - begin.len()));
+    lab.objects.set(&rules().raw(&dnat(&name, &lab.objects.name("eip1"), &POD2.to_string())));
+    let _ = lab.objects.wait_programmed(Kind::IptablesDnatRule, &name, "True", "Programmed");
+    lab.objects.set(&rules().raw(&dnat(&name, &lab.objects.name("nowhere"), &POD2.to_string())));
+    let condition = lab.objects.wait_programmed(Kind::IptablesDnatRule, &name, "False", "EipMissing");
+    assert!(condition["message"].as_str().unwrap_or_default().contains("there is no IptablesEIP `"), "{condition}");
+    let event = lab.objects.wait_event(Kind::IptablesDnatRule, &name, "EipMissing");
+    assert!(event.starts_with("Warning "), "{event}");
+    traffic.assert_unharmed(&lab.net);
+}
+
+#[test]
+fn a_field_of_the_wrong_type_that_was_stored_all_the_same_is_named() {
+    let cluster = shared();
+    let mut lab = ClusterLab::new(&cluster, &rules());
+    let traffic = Traffic::start(&lab.net);
+    let name = lab.objects.name("mistyped");
+    // As an older schema, or none, would have let it through.
+    let object = json!({
+        "apiVersion": "kubeovn.io/v1",
+        "kind": "IptablesDnatRule",
+        "metadata": {
+            "name": name,
+            "uid": "6f2b8f60-8a4e-4f0e-9a38-52b0f3a3b6d1",
+            "generation": 1,
+            "creationTimestamp": "2026-01-31T12:00:00Z",
+        },
+        "spec": { "eip": lab.objects.name("eip1"), "externalPort": { "from": 1, "to": "x".repeat(ENORMOUS) } },
+    });
+    cluster.store("kubeovn.io", "iptables-dnat-rules", &[object]);
+    let mistyped = |line: &natgw_tests::logs::LogLine| {
+        line.text.contains(&format!("IptablesDnatRule/{name}")) && line.text.contains("spec.externalPort: ")
+    };
+    let line = lab.daemon().wait_line(0, "the field", mistyped);
+    assert!(line.text.contains("write the type that the field has") && line.text.len() < LONGEST, "{}", line.text);
+    // The rest of the same watch goes on.
+    lab.set(&rules().eip("eip3", EIP3), |maps| maps.len("EIPS") == 3);
+    cluster.unstore("kubeovn.io", "iptables-dnat-rules", &name);
+    traffic.assert_unharmed(&lab.net);
+}
+
+#[test]
+fn two_gateways_with_one_address_both_work_and_both_say_so() {
+    let cluster = shared();
+    let mut lab = ClusterLab::new(&cluster, &rules());
+    let traffic = Traffic::start(&lab.net);
+    let (name, twin) = (lab.objects.name("eip1"), lab.objects.name("twin"));
+    let elsewhere = format!(
+        "apiVersion: kubeovn.io/v1\nkind: IptablesEIP\nmetadata: {{name: {twin}}}\nspec: {{v4ip: {EIP1}, natGwDp: \
+         {twin}-gateway}}\n"
+    );
+    lab.objects.set(&rules().raw(&elsewhere));
+    let text = format!("`{EIP1}` is also the address of IptablesEIP `{twin}` on gateway `{twin}-gateway`");
+    let condition = lab.objects.wait_condition(Kind::IptablesEip, &name, "Programmed", |condition| {
+        condition["message"].as_str().is_some_and(|message| message.contains(&text))
+    });
+    assert_eq!(condition["status"], "True", "{condition}");
+    lab.daemon().wait_line(0, &text, |line| line.text.contains(&text));
+    lab.objects.set(&rules());
+    let _ = lab.objects.wait_condition(Kind::IptablesEip, &name, "Programmed", |condition| {
+        condition["status"] == "True" && condition["message"].as_str().is_some_and(|message| !message.contains(&twin))
+    });
+    traffic.assert_unharmed(&lab.net);
+}
