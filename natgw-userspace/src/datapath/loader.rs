@@ -123,7 +123,7 @@ pub enum LoadError {
         name: &'static str,
     },
     /// The kernel refused a program.
-    #[error("the kernel refused program `{program}`: {source}{}\nend of the verifier's log:\n{log}", errno_hint(.source))]
+    #[error("the kernel refused program `{program}`: {source}{}\nend of the verifier's log:\n{log}", verdict_hint(.source))]
     Verifier {
         /// The program.
         program: &'static str,
@@ -440,13 +440,21 @@ fn log_tail(log: &str) -> String {
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
-/// What helps against an errno of `BPF_MAP_CREATE` or `BPF_PROG_LOAD`.
+/// What helps against an errno of `BPF_PROG_LOAD`.
+fn verdict_hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EACCES) => " (this kernel's verifier does not take it; those of Linux 6.1, 6.12 and 6.18 do)",
+        _ => errno_hint(error),
+    }
+}
+
+/// What helps against an errno of `BPF_MAP_CREATE` too.
 fn errno_hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM) => " (run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)",
         Some(libc::ENOMEM) => " (not enough memory: a smaller session table helps)",
         Some(libc::EINVAL) => " (an old kernel? `natgw run` needs Linux 5.15 or newer)",
-        Some(libc::EACCES) => " (this kernel's verifier does not take it; those of Linux 6.1, 6.12 and 6.18 do)",
+        Some(libc::EACCES) => " (does a security module of this machine, such as SELinux, forbid it?)",
         Some(libc::E2BIG) => " (the program is too complex for this kernel's verifier)",
         _ => "",
     }
