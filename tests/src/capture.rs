@@ -17,7 +17,7 @@ use nix::{
     net::if_::if_nameindex,
     sys::socket::{LinkAddr, recvfrom, setsockopt, sockopt},
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::{Netns, packet::Packet};
 
@@ -25,6 +25,11 @@ const TICK: Duration = Duration::from_millis(20);
 const BUFFER: usize = 64 << 20;
 /// `ETH_P_ALL` in network order, as socket(2) wants it for `AF_PACKET`.
 pub(crate) const EVERY_PROTOCOL: i32 = (libc::ETH_P_ALL & 0xff) << 8;
+
+/// A filter that passes no packet.
+const NOTHING: SockFilter = SockFilter::new(BPF_RET, 0, 0, 0);
+/// `BPF_RET | BPF_K` of classic BPF: so many bytes of the packet are passed.
+const BPF_RET: u16 = 0x06;
 
 /// Which way a packet went through its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +122,8 @@ fn collect(socket: &Socket, names: &HashMap<usize, String>, stop: &AtomicBool) -
     loop {
         if stop.load(Ordering::Relaxed) && !ending {
             ending = true;
-            // What is queued by now is still read; waiting for silence would never end beside a probe.
+            // What is queued by now is still read. Silence may never come: traffic runs on, faster than it is looked at.
+            socket.attach_filter(&[NOTHING]).expect("a packet socket takes a filter");
             socket.set_nonblocking(true).expect("a packet socket can be non-blocking");
         }
         match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
