@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, fs};
 
-use natgw_common::abi::program;
+use natgw_common::abi::{MAPS, program};
 use natgw_tests::{
     Lab,
     doctored::{Doctor, VERDICT},
     maps::{MapDump, RULE_MAPS},
-    pinned::link,
+    pinned::{link, map},
     traffic::{Traffic, assert_unchanged, rules},
 };
 
@@ -27,6 +27,8 @@ fn r9_a_program_that_the_verifier_refuses_is_named_with_the_end_of_its_log_and_n
     let traffic = Traffic::start(&lab.net);
     lab.daemon_mut().term();
     let before = (MapDump::read(&lab.gateway, &RULE_MAPS), LINKS.map(|name| link(&lab.gateway, name)), pins(&lab));
+    let maps = || MAPS.iter().map(|spec| map(&lab.gateway, spec.name)).collect::<Vec<_>>();
+    let same = maps();
 
     for name in [program::INT_IN, program::EXT_IN, program::EXT_OUT, program::SWEEP] {
         let binary = doctor.refused(lab.gateway.dir(), name);
@@ -44,6 +46,7 @@ fn r9_a_program_that_the_verifier_refuses_is_named_with_the_end_of_its_log_and_n
             "{name}: the old programs stay behind the same links"
         );
         assert_eq!(pins(&lab), before.2, "{name}: nothing is pinned and nothing unpinned");
+        assert_eq!(maps(), same, "{name}: behind the pins are the same maps");
         assert_unchanged(&before.0, &MapDump::read(&lab.gateway, &RULE_MAPS));
         traffic.flow();
     }
