@@ -353,8 +353,9 @@ fn displace<E: Env>(env: &E, flow: &FlowKey, wanted: &Wanted, steal: Steal) -> O
         && same_flow(cell, &wanted.session)
     {
         let seen = cell.last_seen_ns();
-        let closed = steal == Steal::Closed && is_closed(cell, other.proto);
-        if !closed && alive(env, cell, seen, other.proto) {
+        let gives_way =
+            steal == Steal::Closed && (is_closed(cell, other.proto) || is_refused(cell, other.proto, &wanted.session));
+        if !gives_way && alive(env, cell, seen, other.proto) {
             return Some(other);
         }
         if remove_with(env, &other, cell, (seen, flow)) {
@@ -377,6 +378,18 @@ fn displace<E: Env>(env: &E, flow: &FlowKey, wanted: &Wanted, steal: Steal) -> O
 #[inline(always)]
 fn is_closed<C: SessionCell>(cell: C, proto: u8) -> bool {
     proto == proto::TCP && cell.state() == TcpState::Closed as u32
+}
+
+/// Whether the pod has begun `cell` without its peer ever accepting it, while now the peer itself comes through a mapping to
+/// that pod. A pod that speaks first on a connection of before a reboot begins such a flow: the mapping's EIP is not what
+/// the peer sees, so it answers with an RST, or not at all.
+#[inline(always)]
+fn is_refused<C: SessionCell>(cell: C, protocol: u8, wanted: &Session) -> bool {
+    let state = cell.state();
+    protocol == proto::TCP
+        && wanted.origin == Origin::Dnat as u32
+        && cell.fixed().origin == Origin::Snat as u32
+        && (state == TcpState::OpeningInternal as u32 || state == TcpState::Reset as u32)
 }
 
 #[inline(always)]

@@ -89,6 +89,42 @@ fn a_peer_that_closed_towards_one_eip_may_dial_the_other_from_the_same_port() {
     assert_eq!(gateway.stat(SessionStat::Reclaimed), 1);
 }
 
+/// After a reboot the session of a connection is gone. A pod that speaks first begins a flow of its own, which its peer
+/// refuses; that flow must not keep the peer out of the mapping.
+#[test]
+fn a_flow_that_the_peer_refuses_or_ignores_gives_way_to_one_through_the_mapping() {
+    for answer in [Some(RST), None] {
+        let mut gateway = web();
+        gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.1"]);
+        gateway.table(&[(
+            Vpc,
+            tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK),
+            "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000",
+        )]);
+        if let Some(flags) = answer {
+            let refusal = tcp("8.8.8.8:5000 > 203.0.113.1:8080", flags);
+            gateway.table(&[(Outside, refusal, "internal snat_in 8.8.8.8:5000 > 10.0.0.8:8080")]);
+        }
+        gateway.table(&[
+            (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:80", ACK), "internal dnat_in 8.8.8.8:5000 > 10.0.0.8:8080"),
+            (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK), "external dnat_out 203.0.113.1:80 > 8.8.8.8:5000"),
+        ]);
+        assert_eq!((gateway.sessions(), gateway.stat(SessionStat::Reclaimed)), (1, 1));
+    }
+}
+
+#[test]
+fn a_flow_that_the_peer_has_answered_stays_although_the_peer_dials_its_pod_too() {
+    let mut gateway = web();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.1"]);
+    gateway.table(&[
+        (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", SYN), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:8080", SYN | ACK), "internal snat_in 8.8.8.8:5000 > 10.0.0.8:8080"),
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:80", SYN), "drop flow_conflict"),
+        (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
+    ]);
+}
+
 #[test]
 fn a_removed_mapping_takes_no_new_flow() {
     let mut gateway = web();
