@@ -1,3 +1,5 @@
+mod two_sources;
+
 use proptest::prelude::*;
 use serde_json::json;
 
