@@ -28,6 +28,8 @@ pub(super) struct Fold {
     observed: BTreeMap<ObjectKey, Observed>,
     malformed: BTreeMap<ObjectKey, Diagnostic>,
     listed: BTreeSet<Kind>,
+    /// Objects of which [`Observed`] has changed since this was last taken.
+    fresh: BTreeSet<ObjectKey>,
     /// Names seen in the lists that have begun and not ended.
     listing: BTreeMap<Kind, BTreeSet<String>>,
 }
@@ -77,6 +79,7 @@ impl Fold {
         if self.observed.get(&key) != Some(&observed) {
             change.observed = true;
             self.observed.insert(key.clone(), observed);
+            self.fresh.insert(key.clone());
         }
         match read {
             Ok(object) => {
@@ -102,6 +105,9 @@ impl Fold {
         self.index.delete(key);
         self.malformed.remove(key);
         let observed = self.observed.remove(key).is_some();
+        if observed {
+            self.fresh.insert(key.clone());
+        }
         Change { desired: known, observed }
     }
 
@@ -127,6 +133,11 @@ impl Fold {
     #[must_use]
     pub(super) fn observed(&self, key: &ObjectKey) -> Option<&Observed> {
         self.observed.get(key)
+    }
+
+    /// The objects of which [`Observed`] has changed since the last call.
+    pub(super) fn take_fresh(&mut self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// What is wrong with objects that cannot be read.

@@ -1,6 +1,9 @@
 //! The cluster as the daemon sees it: an index that follows the API server, and what is wrong with the connection.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use kube::Client;
@@ -132,6 +135,11 @@ impl ClusterSource {
     #[must_use]
     pub fn observed(&self, key: &ObjectKey) -> Option<&Observed> {
         self.fold.observed(key)
+    }
+
+    /// The objects of which [`Self::observed`] has changed since the last call.
+    pub fn take_fresh(&mut self) -> BTreeSet<ObjectKey> {
+        self.fold.take_fresh()
     }
 
     /// What is wrong with objects that cannot be read.

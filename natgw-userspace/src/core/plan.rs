@@ -157,30 +157,40 @@ pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
             .map(|(eip, old)| EndSessions::Fip { eip: *eip, pod: old.addr }),
     );
     end.extend(
-        actual
-            .dnat
-            .iter()
-            .filter(|(key, old)| desired.dnat.get(*key) != Some(*old))
+        changed(&actual.dnat, &desired.dnat)
             // A floating IP to the same place carries them on, and the hairpinned ones may be its own.
             .filter(|(key, old)| {
                 old.port != key.port || desired.fip_in.get(&key.eip).is_none_or(|fip| fip.addr != old.addr)
             })
-            .map(|(key, old)| EndSessions::Dnat { key: *key, target: *old }),
+            .map(|(key, target)| EndSessions::Dnat { key, target }),
     );
     Plan { ops, end }
 }
 
-/// Entries that are new or have another value.
+/// Entries of the first map that the second lacks or has with another value. Both maps are walked side by side: of ten thousand entries each is touched
+/// once.
 fn changed<K: Ord + Copy, V: PartialEq + Copy>(
-    desired: &BTreeMap<K, V>,
-    actual: &BTreeMap<K, V>,
+    of: &BTreeMap<K, V>,
+    against: &BTreeMap<K, V>,
 ) -> impl DoubleEndedIterator<Item = (K, V)> {
-    desired.iter().filter(|(key, value)| actual.get(*key) != Some(*value)).map(|(key, value)| (*key, *value))
+    let mut others = against.iter().peekable();
+    let mut entries = Vec::new();
+    for (key, value) in of {
+        while others.next_if(|(other, _)| *other < key).is_some() {}
+        if others.peek().is_none_or(|(other, its)| *other != key || *its != value) {
+            entries.push((*key, *value));
+        }
+    }
+    entries.into_iter()
 }
 
 /// Keys that should not be there.
 fn gone<K: Ord + Copy, V>(desired: &BTreeMap<K, V>, actual: &BTreeMap<K, V>) -> impl Iterator<Item = K> {
-    actual.keys().filter(|key| !desired.contains_key(*key)).copied()
+    let mut wanted = desired.keys().peekable();
+    actual.keys().copied().filter(move |key| {
+        while wanted.next_if(|other| *other < key).is_some() {}
+        wanted.peek() != Some(&key)
+    })
 }
 
 #[cfg(test)]

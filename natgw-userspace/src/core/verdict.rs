@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
 };
 
 use super::{
@@ -60,12 +60,13 @@ pub fn verdicts(
         }
     }
     let own = ObjectKey::new(Kind::VpcNatGateway, gateway);
-    let mut keys: BTreeSet<&ObjectKey> = state.owners.values().chain(failures.keys()).chain([&own]).collect();
-    keys.extend(said.keys());
-    let judged = keys.into_iter().filter(|key| key.kind != Kind::Subnet).filter_map(|key| {
-        let generation = index.get(key)?.generation;
+    let ours = state.owners.values().chain(failures.keys()).chain([&own]).chain(said.keys().copied());
+    let ours: HashSet<&ObjectKey> = ours.collect();
+    let objects = index.iter().filter(|object| object.key.kind != Kind::Subnet && ours.contains(&object.key));
+    let judged = objects.map(|object| {
+        let key = &object.key;
         let said = said.get(key).map_or(&[][..], Vec::as_slice);
-        Some((key.clone(), judge(said, failures.get(key), generation)))
+        (key.clone(), judge(said, failures.get(key), object.generation))
     });
     let mut verdicts: BTreeMap<_, _> = judged.collect();
     verdicts.extend(policies(index, gateway));

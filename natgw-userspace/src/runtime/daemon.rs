@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeSet,
     net::Ipv4Addr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -45,6 +46,9 @@ use crate::{
 /// How long a start waits for the cluster before it goes on with what is pinned.
 const FIRST_READING: Duration = Duration::from_secs(2);
 
+/// How long after a pass its outcome is told to the cluster.
+const SETTLE: Duration = Duration::from_millis(20);
+
 /// The result of comparing and writing the rule maps.
 #[derive(Debug, Default)]
 struct Written {
@@ -73,6 +77,8 @@ pub(super) struct Daemon<'a> {
     /// A cluster that is being opened.
     opening: Option<Opening>,
     pub(super) publishing: Publishing,
+    /// When what became of the objects is to be told.
+    publish_due: Option<tokio::time::Instant>,
     pub(super) observer: Observer,
     /// The source's watch failed; it is asked again at the next retry.
     watch_broken: bool,
@@ -80,13 +86,13 @@ pub(super) struct Daemon<'a> {
     backoff: Backoff,
     brake: Brake,
     /// What the source said last, and how many objects it had.
-    pub(super) desired: DesiredState,
+    pub(super) desired: Arc<DesiredState>,
     pub(super) diagnostics: Vec<Diagnostic>,
     pub(super) objects: usize,
     /// Whether the source has been read completely once: only then is anything removed.
     pub(super) complete: bool,
     /// `desired`, or while incomplete `desired` with all that is pinned.
-    pub(super) effective: DesiredState,
+    pub(super) effective: Arc<DesiredState>,
     /// EIPs that the kernel did not take into the map.
     unprogrammed: BTreeSet<[u8; 4]>,
     pending_end: Vec<EndSessions>,
@@ -126,16 +132,17 @@ impl<'a> Daemon<'a> {
             source: None,
             opening,
             publishing: Publishing::default(),
+            publish_due: None,
             observer,
             watch_broken: false,
             reporter: Reporter::default(),
             backoff: Backoff::default(),
             brake: Brake::default(),
-            desired: DesiredState::default(),
+            desired: Arc::default(),
             diagnostics: Vec::new(),
             objects: 0,
             complete: false,
-            effective: DesiredState::default(),
+            effective: Arc::default(),
             unprogrammed: BTreeSet::new(),
             pending_end: Vec::new(),
             mechanisms: [None; 2],
@@ -211,12 +218,18 @@ impl<'a> Daemon<'a> {
                     }
                     News::Objects if first.take().is_some() => self.begin().await,
                     News::Objects => self.pass(Work::RULES, Cause::Change).await,
-                    News::Observed => self.publish(),
+                    // What is due anyway looks at every object, with new verdicts.
+                    News::Observed if self.publish_due.is_some() => {}
+                    News::Observed => self.publish_observed(),
                     News::Connection => self.tell_connection(),
                 },
                 () = Backoff::wait(first) => {
                     first = None;
                     self.begin().await;
+                }
+                () = Backoff::wait(self.publish_due) => {
+                    self.publish_due = None;
+                    self.publish();
                 }
                 () = retry => {
                     self.check_pins()?;
@@ -285,6 +298,7 @@ impl<'a> Daemon<'a> {
     /// One pass: does what `work` names, reports, schedules a retry when something failed.
     async fn pass(&mut self, work: Work, cause: Cause) {
         let begun = Instant::now();
+        let before = Arc::clone(&self.effective);
         let writes_before = self.datapath.maps().writes();
         let changed = work.source && self.read_source().await;
         let mut errors = 0;
@@ -306,7 +320,10 @@ impl<'a> Daemon<'a> {
         if work.rules || work.network {
             self.refresh_effective();
         }
-        if (work.rules || work.network) && !self.occupied[1] {
+        // Most changes are about rules alone; what went wrong before is tried again by itself.
+        let alone = cause == Cause::Change && self.begun && before.has_network_of(&self.effective);
+        let network = (work.rules || work.network) && !alone;
+        if network && !self.occupied[1] {
             let (step, remove) = self.network.add_addresses(&self.effective, &self.unprogrammed).await;
             leaving = remove;
             repaired.extend(step.repaired);
@@ -322,7 +339,7 @@ impl<'a> Daemon<'a> {
         if work.announce && !self.occupied[1] {
             self.network.announce_link();
         }
-        if work.rules || work.network {
+        if network || !leaving.is_empty() {
             errors += self.finish_network(&leaving, &mut repaired).await;
         }
         if work.hooks && !self.occupied[1] {
@@ -348,7 +365,8 @@ impl<'a> Daemon<'a> {
         if cause == Cause::Drift {
             self.tell_exhaustion();
         }
-        self.publish();
+        // After the data plane, and once for several changes: of ten thousand objects each is judged again.
+        self.publish_due.get_or_insert(tokio::time::Instant::now() + SETTLE);
     }
 
     /// Tells what was put back; of a fight about it only now and then.
@@ -464,8 +482,10 @@ impl<'a> Daemon<'a> {
         self.objects = source.index().len();
         self.reporter.diagnostics(diagnostics.clone());
         self.diagnostics = diagnostics;
-        let changed = self.desired != desired;
-        self.desired = desired;
+        let changed = *self.desired != desired;
+        if changed {
+            self.desired = Arc::new(desired);
+        }
         self.observer.health.read(reading.incomplete.as_deref());
         let complete = reading.incomplete.is_none();
         let held = reading.incomplete.filter(|_| !self.complete);
@@ -484,11 +504,9 @@ impl<'a> Daemon<'a> {
     /// What should be there now. While incomplete this depends on what is pinned.
     fn refresh_effective(&mut self) {
         if self.complete {
-            if self.effective != self.desired {
-                self.effective = self.desired.clone();
-            }
+            self.effective = Arc::clone(&self.desired);
         } else if let Ok(actual) = block_in_place(|| self.datapath.maps().read_actual()) {
-            self.effective = hold(&self.desired, &actual);
+            self.effective = Arc::new(hold(&self.desired, &actual));
         }
     }
 

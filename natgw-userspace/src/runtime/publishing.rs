@@ -1,22 +1,25 @@
 //! What the daemon says in the cluster: which verdict each object has, and what happened to the gateway.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use natgw_common::abi::{DropReason, SnatKey};
 
 use super::{daemon::Daemon, telling::word};
 use crate::{
-    cluster::status::{
-        events::{Note, Severity},
-        ready::GatewayFacts,
-        wanted::{Said, differences},
-        writer::{Tally, Writer},
+    cluster::{
+        source::ClusterSource,
+        status::{
+            events::{Note, Severity},
+            ready::GatewayFacts,
+            wanted::{Said, differences, differences_of},
+            writer::{Tally, Writer},
+        },
     },
     core::{
         desired::{DesiredState, Entry},
         objects::{Kind, ObjectKey},
         plan::MapOp,
-        verdict::{Failures, reason, verdicts},
+        verdict::{Failures, Verdict, reason, verdicts},
     },
     source::Source,
 };
@@ -37,6 +40,8 @@ const EXHAUSTION: [(DropReason, &str); 2] = [
 #[derive(Debug, Default)]
 pub(super) struct Publishing {
     writer: Option<Writer>,
+    /// What [`Daemon::publish`] has judged last.
+    verdicts: BTreeMap<ObjectKey, Verdict>,
     /// What could not be written into the maps, by object.
     pub(super) map_failures: Failures,
     /// Addresses that could not be set.
@@ -87,25 +92,48 @@ fn owners(op: &MapOp) -> Vec<Entry> {
 }
 
 impl Daemon<'_> {
-    /// Hands the writer what has to be said about every object.
-    pub(super) fn publish(&self) {
-        let (Some(writer), Some(source), true) = (&self.publishing.writer, &self.source, self.complete && self.begun)
-        else {
+    /// Judges every object and hands the writer what has to be said about them.
+    pub(super) fn publish(&mut self) {
+        if !self.may_publish() {
             return;
-        };
-        let Some(cluster) = source.cluster() else { return };
+        }
         let failures = self.failures();
         let gateway = self.options.gateway.as_str();
+        let Some(source) = self.source.as_mut() else { return };
+        // Every object is looked at.
+        drop(source.cluster_mut().map(ClusterSource::take_fresh));
         let verdicts = verdicts(source.index(), gateway, &self.desired, &self.diagnostics, &failures);
+        self.publishing.verdicts = verdicts;
+        self.say(failures.len(), |writer, said, cluster| writer.set(differences(said, cluster)));
+    }
+
+    /// Hands the writer what has to be said about the objects whose status has changed: the verdicts are what they were.
+    pub(super) fn publish_observed(&mut self) {
+        if !self.may_publish() {
+            return;
+        }
+        let fresh = self.source.as_mut().and_then(Source::cluster_mut).map(ClusterSource::take_fresh);
+        let fresh = fresh.unwrap_or_default();
+        let failures = self.failures().len();
+        self.say(failures, |writer, said, cluster| writer.update(differences_of(said, cluster, fresh)));
+    }
+
+    fn may_publish(&self) -> bool {
+        self.publishing.writer.is_some() && self.complete && self.begun
+    }
+
+    fn say(&self, failures: usize, hand_over: impl FnOnce(&Writer, &Said<'_>, &ClusterSource)) {
+        let (Some(writer), Some(source)) = (&self.publishing.writer, &self.source) else { return };
+        let Some(cluster) = source.cluster() else { return };
         let said = Said {
             index: source.index(),
-            gateway,
+            gateway: self.options.gateway.as_str(),
             state: &self.desired,
-            verdicts: &verdicts,
-            facts: &self.facts(failures.len()),
+            verdicts: &self.publishing.verdicts,
+            facts: &self.facts(failures),
             own_status: self.options.own_status,
         };
-        writer.set(differences(&said, cluster));
+        hand_over(writer, &said, cluster);
     }
 
     fn failures(&self) -> Failures {

@@ -117,6 +117,14 @@ impl Source {
         }
     }
 
+    /// As [`Self::cluster`].
+    pub fn cluster_mut(&mut self) -> Option<&mut ClusterSource> {
+        match self {
+            Self::Manifests(_) => None,
+            Self::Cluster(source) => Some(source),
+        }
+    }
+
     /// Returns when there is news. Cancel-safe.
     pub async fn changed(&mut self) -> News {
         match self {

@@ -65,6 +65,22 @@ fn a_change_of_status_alone_asks_for_nothing() {
 }
 
 #[test]
+fn objects_are_fresh_once_when_what_is_said_of_them_changes_or_they_go() {
+    let key = |name: &str| ObjectKey::new(KIND, name);
+    let mut fold = Fold::default();
+    let mut object = eip("a", &json!("203.0.113.1"));
+    list(&mut fold, &[object.clone(), eip("b", &json!("203.0.113.2"))]);
+    assert_eq!(fold.take_fresh(), BTreeSet::from([key("a"), key("b")]));
+    fold.take(KIND, Event::Apply(eip("a", &json!("203.0.113.9"))));
+    assert_eq!(fold.take_fresh(), BTreeSet::new(), "a new spec is a matter of the next pass");
+    object.status = json!({"ready": true});
+    fold.take(KIND, Event::Apply(object));
+    assert_eq!(fold.take_fresh(), BTreeSet::from([key("a")]));
+    list(&mut fold, &[]);
+    assert_eq!(fold.take_fresh(), BTreeSet::from([key("a"), key("b")]));
+}
+
+#[test]
 fn a_malformed_object_keeps_its_last_good_version_and_no_other_is_touched() {
     let mut fold = Fold::default();
     list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);

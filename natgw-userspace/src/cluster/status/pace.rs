@@ -49,24 +49,46 @@ impl Pace {
     pub(super) fn set(&mut self, writes: BTreeMap<ObjectKey, Write>, now: Instant) {
         self.items.retain(|key, item| item.running || writes.contains_key(key));
         for (key, write) in writes {
-            match self.items.get_mut(&key) {
-                Some(item) if item.running => item.next = Some(write),
-                Some(item) => {
-                    if write.is_good() && !item.write.is_good() {
-                        item.due = now;
-                    }
-                    item.write = write;
-                }
-                None => {
-                    let again = self.last.get(&key).filter(|last| last.write.says_the_same(&write));
-                    let fresh = if write.is_good() { now } else { now + LASTING };
-                    let due = again.map_or(fresh, |last| last.not_before.max(now));
-                    self.items.insert(key, Item { write, due, running: false, next: None });
-                }
-            }
+            self.put(key, write, now);
         }
         let waiting = self.items.iter().filter(|(_, item)| !item.running);
         self.due = waiting.map(|(key, item)| (item.due, key.clone())).collect();
+    }
+
+    /// What has to be written about some objects, `None` for nothing any more. The others stay as they are.
+    pub(super) fn update(&mut self, changes: BTreeMap<ObjectKey, Option<Write>>, now: Instant) {
+        for (key, write) in changes {
+            if let Some(item) = self.items.get(&key).filter(|item| !item.running) {
+                self.due.remove(&(item.due, key.clone()));
+                if write.is_none() {
+                    self.items.remove(&key);
+                }
+            }
+            let Some(write) = write else { continue };
+            self.put(key.clone(), write, now);
+            if let Some(item) = self.items.get(&key).filter(|item| !item.running) {
+                self.due.insert((item.due, key));
+            }
+        }
+    }
+
+    /// Whoever calls puts the item into the order of those that are due.
+    fn put(&mut self, key: ObjectKey, write: Write, now: Instant) {
+        match self.items.get_mut(&key) {
+            Some(item) if item.running => item.next = Some(write),
+            Some(item) => {
+                if write.is_good() && !item.write.is_good() {
+                    item.due = now;
+                }
+                item.write = write;
+            }
+            None => {
+                let again = self.last.get(&key).filter(|last| last.write.says_the_same(&write));
+                let fresh = if write.is_good() { now } else { now + LASTING };
+                let due = again.map_or(fresh, |last| last.not_before.max(now));
+                self.items.insert(key, Item { write, due, running: false, next: None });
+            }
+        }
     }
 
     /// A write that is due; it is taken to be under way.
@@ -132,6 +154,29 @@ mod tests {
 
     fn one(write: Write) -> BTreeMap<ObjectKey, Write> {
         BTreeMap::from([(key(), write)])
+    }
+
+    #[test]
+    fn an_update_concerns_its_objects_and_no_other() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        let other = ObjectKey::new(Kind::IptablesEip, "b");
+        let good = write(true, "Programmed");
+        pace.set(BTreeMap::from([(key(), write(false, "EipMissing")), (other.clone(), good.clone())]), now);
+        // Good news is due now instead of when the bad has lasted; nothing any more is nothing.
+        pace.update(BTreeMap::from([(key(), Some(good.clone()))]), now);
+        assert_eq!(pace.next_due(), Some(now));
+        pace.update(BTreeMap::from([(other.clone(), None)]), now);
+        assert_eq!(pace.start(now), Some((key(), good.clone())));
+        assert_eq!(pace.start(now + LONGEST), None);
+        // What changes while it is under way is written after it.
+        pace.update(BTreeMap::from([(key(), Some(write(false, "EipMissing"))), (other.clone(), None)]), now);
+        pace.finish(&key(), Outcome::Written, now);
+        assert_eq!(pace.start(now), Some((key(), write(false, "EipMissing"))));
+        // As with `set`, the same again is not written at once.
+        pace.finish(&key(), Outcome::Written, now);
+        pace.update(BTreeMap::from([(key(), Some(write(false, "EipMissing")))]), now);
+        assert_eq!(pace.start(now), None);
+        assert_eq!(pace.next_due(), Some(now + ECHO));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which statuses have to be written: the difference between what should be said and what the API server holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -103,20 +103,44 @@ pub struct Said<'a> {
 /// The statuses that have to be written.
 #[must_use]
 pub fn differences(said: &Said<'_>, cluster: &ClusterSource) -> BTreeMap<ObjectKey, Write> {
-    let mirrors = said.own_status.then(|| Mirrors::new(said.index, said.gateway, said.state));
-    let writes = said.verdicts.iter().filter_map(|(key, verdict)| {
+    let mirrors = said.mirrors();
+    let write = |key: &ObjectKey| Some((key.clone(), said.difference(cluster, mirrors.as_ref(), key)?));
+    said.verdicts.keys().filter_map(write).collect()
+}
+
+/// Those of some objects; `None` where nothing has to be written.
+#[must_use]
+pub fn differences_of(
+    said: &Said<'_>,
+    cluster: &ClusterSource,
+    keys: BTreeSet<ObjectKey>,
+) -> BTreeMap<ObjectKey, Option<Write>> {
+    let mirrors = said.mirrors();
+    let write = |key: ObjectKey| {
+        let write = said.difference(cluster, mirrors.as_ref(), &key);
+        (key, write)
+    };
+    keys.into_iter().map(write).collect()
+}
+
+impl Said<'_> {
+    fn mirrors(&self) -> Option<Mirrors<'_>> {
+        self.own_status.then(|| Mirrors::new(self.index, self.gateway, self.state))
+    }
+
+    fn difference(&self, cluster: &ClusterSource, mirrors: Option<&Mirrors<'_>>, key: &ObjectKey) -> Option<Write> {
+        let verdict = self.verdicts.get(key)?;
         let observed = cluster.observed(key)?;
         let mut conditions =
             vec![Condition::new(PROGRAMMED, verdict.programmed, &verdict.reason, &verdict.message, verdict.generation)];
         let mut ready = verdict.programmed;
         if key.kind == Kind::VpcNatGateway {
-            let condition = said.facts.condition(verdict.generation);
+            let condition = self.facts.condition(verdict.generation);
             ready &= condition.status;
             conditions.push(condition);
         }
-        let fields = mirrors.as_ref().map(|mirrors| mirrors.of(key, ready)).unwrap_or_default();
+        let fields = mirrors.map(|mirrors| mirrors.of(key, ready)).unwrap_or_default();
         let write = Write { uid: observed.uid.clone(), conditions, fields, before: Value::Null };
-        (!write.is_in(&observed.status)).then(|| (key.clone(), Write { before: observed.status.clone(), ..write }))
-    });
-    writes.collect()
+        (!write.is_in(&observed.status)).then(|| Write { before: observed.status.clone(), ..write })
+    }
 }

@@ -46,6 +46,8 @@ const EVENT_INTERVAL: Duration = Duration::from_millis(20);
 #[derive(Debug, Default)]
 struct Inbox {
     writes: Option<BTreeMap<ObjectKey, Write>>,
+    /// After `writes`.
+    changes: BTreeMap<ObjectKey, Option<Write>>,
     notes: Vec<Note>,
 }
 
@@ -106,7 +108,16 @@ impl Writer {
 
     /// Everything that has to be written, instead of what had to be before.
     pub fn set(&self, writes: BTreeMap<ObjectKey, Write>) {
-        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).writes = Some(writes);
+        let mut inbox = self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.writes = Some(writes);
+        inbox.changes.clear();
+        drop(inbox);
+        self.shared.news.notify_one();
+    }
+
+    /// What has to be written about some objects, `None` for nothing any more. About all others it is as before.
+    pub fn update(&self, changes: BTreeMap<ObjectKey, Option<Write>>) {
+        self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner).changes.extend(changes);
         self.shared.news.notify_one();
     }
 
@@ -171,6 +182,9 @@ impl Task {
             writes.retain(|key, _| !self.unknown.contains(&key.kind));
             self.pace.set(writes, Instant::now());
         }
+        let mut changes = inbox.changes;
+        changes.retain(|key, _| !self.unknown.contains(&key.kind));
+        self.pace.update(changes, Instant::now());
         for note in inbox.notes {
             self.waiting.push(note);
         }

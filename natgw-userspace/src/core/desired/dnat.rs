@@ -25,7 +25,8 @@ pub(super) fn build(index: &Index, eips: &Eips<'_>, state: &mut DesiredState, re
         let mapping = mapping(object, spec, report);
         let (Some(eip), Some((external_port, proto, target))) = (eip, mapping) else { continue };
         let key = DnatKey::new(eip, external_port.to_be_bytes(), proto);
-        if let Some(first) = state.owner(&Entry::Dnat(key)).and_then(|key| index.get(key)) {
+        let taken = state.dnat.contains_key(&key).then(|| state.owner(&Entry::Dnat(key))).flatten();
+        if let Some(first) = taken.and_then(|key| index.get(key)) {
             let problem = Problem::new(
                 Reason::DuplicateDnat,
                 format!(
@@ -40,7 +41,8 @@ pub(super) fn build(index: &Index, eips: &Eips<'_>, state: &mut DesiredState, re
             report.error(&object.key, "spec.externalPort", problem);
             continue;
         }
-        if let Some(fip) = state.owner(&Entry::Fip(eip)) {
+        let shadow = state.fip_in.contains_key(&eip).then(|| state.owner(&Entry::Fip(eip))).flatten();
+        if let Some(fip) = shadow {
             let problem = Problem::new(
                 Reason::ShadowedByFip,
                 format!("IptablesFIPRule `{}` takes every new flow to this EIP", fip.name),

@@ -1,7 +1,8 @@
 //! Elastic IPs: which ones are this gateway's, and what a rule that names one gets.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    cell::LazyCell,
+    collections::{HashMap, HashSet},
     net::Ipv4Addr,
 };
 
@@ -47,14 +48,15 @@ pub(super) enum RuleEip {
 /// Every `IptablesEIP` by name.
 #[derive(Debug)]
 pub(super) struct Eips<'a> {
-    standing: BTreeMap<&'a str, Standing>,
+    standing: HashMap<&'a str, Standing>,
 }
 
 impl<'a> Eips<'a> {
     /// Fills `state.eips` (without flags).
     pub(super) fn build(index: &'a Index, gateway: &str, state: &mut DesiredState, report: &mut Report) -> Self {
-        let mut standing = BTreeMap::new();
-        let in_use = named_by_rules(index);
+        let mut standing = HashMap::new();
+        // Rarely asked for, and every rule is looked at for it.
+        let in_use = LazyCell::new(|| named_by_rules(index));
         for object in by_seniority(index, Kind::IptablesEip) {
             let Spec::IptablesEip(spec) = &object.spec else { continue };
             if object.deleting && !in_use.contains(object.key.name.as_str()) {
@@ -68,12 +70,10 @@ impl<'a> Eips<'a> {
 
     /// The EIP named by `spec.eip` of `rule`.
     pub(super) fn of_rule(&self, rule: &Object, eip: Option<&str>, report: &mut Report) -> RuleEip {
-        let Some(name) =
-            report.required(rule, "spec.eip", eip, "the name of an IptablesEIP", |name| Ok(name.to_owned()))
-        else {
+        let Some(name) = report.required(rule, "spec.eip", eip, "the name of an IptablesEIP", Ok) else {
             return RuleEip::Unusable;
         };
-        let problem = match self.standing.get(name.as_str()) {
+        let problem = match self.standing.get(name) {
             Some(Standing::Programmed(addr)) => return RuleEip::Programmed(*addr),
             Some(Standing::Elsewhere) => return RuleEip::Elsewhere,
             Some(Standing::Refused) => Problem::new(
@@ -93,7 +93,7 @@ impl<'a> Eips<'a> {
 }
 
 /// Names of the EIPs that a rule uses.
-fn named_by_rules(index: &Index) -> BTreeSet<&str> {
+fn named_by_rules(index: &Index) -> HashSet<&str> {
     let rules = [Kind::IptablesFipRule, Kind::IptablesDnatRule, Kind::IptablesSnatRule];
     rules.into_iter().flat_map(|kind| index.of_kind(kind)).filter(|rule| !rule.deleting).filter_map(eip_of).collect()
 }
@@ -116,10 +116,8 @@ fn judge(
     state: &mut DesiredState,
     report: &mut Report,
 ) -> Standing {
-    let owner =
-        report.required(object, "spec.natGwDp", spec.nat_gw_dp.as_deref(), "the name of a VpcNatGateway", |name| {
-            Ok(name.to_owned())
-        });
+    let named = spec.nat_gw_dp.as_deref();
+    let owner = report.required(object, "spec.natGwDp", named, "the name of a VpcNatGateway", Ok);
     match owner {
         None => return Standing::Refused,
         Some(name) if name != gateway => return Standing::Elsewhere,
@@ -193,11 +191,15 @@ pub(super) fn no_qos(policy: &str) -> Problem {
 
 /// Two gateways with one address is a mistake of the whole, but never a reason to stop a gateway that works.
 fn warn_of_twins_elsewhere(index: &Index, gateway: &str, state: &DesiredState, report: &mut Report) {
-    for object in by_seniority(index, Kind::IptablesEip) {
+    // By name: what is said is sorted anyway.
+    for object in index.of_kind(Kind::IptablesEip) {
         let Spec::IptablesEip(IptablesEipSpec { v4ip: Some(raw), nat_gw_dp: Some(other), .. }) = &object.spec else {
             continue;
         };
-        let twin = address(raw).ok().filter(|_| other != gateway).and_then(|addr| {
+        if other == gateway {
+            continue;
+        }
+        let twin = address(raw).ok().and_then(|addr| {
             let ours: &ObjectKey = state.owner(&Entry::Eip(addr))?;
             Some((ours, Ipv4Addr::from(addr)))
         });

@@ -53,13 +53,13 @@ impl Report {
     }
 
     /// The value of a required field, or `None` after saying what is wrong with it.
-    pub(super) fn required<T>(
+    pub(super) fn required<'a, T>(
         &mut self,
         object: &Object,
         field: &str,
-        raw: Option<&str>,
+        raw: Option<&'a str>,
         example: &str,
-        parse: impl FnOnce(&str) -> Result<T, Problem>,
+        parse: impl FnOnce(&'a str) -> Result<T, Problem>,
     ) -> Option<T> {
         let parsed = raw.map_or_else(
             || {
