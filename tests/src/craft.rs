@@ -89,13 +89,23 @@ pub fn with_ttl(mut bytes: Vec<u8>, ttl: u8) -> Vec<u8> {
 /// # Panics
 /// When it cannot be sent.
 pub fn send(ns: &Netns, packet: &[u8]) {
-    let destination = Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]);
+    send_all(ns, &[packet]);
+}
+
+/// Sends whole IPv4 packets from `ns`, one after the other.
+///
+/// # Panics
+/// When one cannot be sent.
+pub fn send_all<P: AsRef<[u8]> + Sync>(ns: &Netns, packets: &[P]) {
     ns.run(|| {
         let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)))
             .expect("root may open raw sockets");
-        socket
-            .send_to(packet, &SockAddr::from(SocketAddrV4::new(destination, 0)))
-            .unwrap_or_else(|error| panic!("cannot send to {destination}: {error}"));
+        for packet in packets.iter().map(AsRef::as_ref) {
+            let destination = Ipv4Addr::new(packet[16], packet[17], packet[18], packet[19]);
+            socket
+                .send_to(packet, &SockAddr::from(SocketAddrV4::new(destination, 0)))
+                .unwrap_or_else(|error| panic!("cannot send to {destination}: {error}"));
+        }
     });
 }
 

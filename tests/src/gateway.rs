@@ -122,6 +122,20 @@ impl Gateway {
         Daemon::spawn(binary, &self.run_args(&more), self.scratch.dir())
     }
 
+    /// As [`Self::spawn`], with variables of the environment (`NAME=value`).
+    ///
+    /// # Panics
+    /// When the binary cannot be started.
+    #[must_use]
+    pub fn spawn_with(&self, environment: &[String]) -> Daemon {
+        let netns = self.netns.display().to_string();
+        // env becomes natgw: the pid stays.
+        let mut args = environment.to_vec();
+        args.push(natgw_binary().display().to_string());
+        args.extend(self.run_args(&["--netns", &netns]));
+        Daemon::spawn(Path::new("env"), &args, self.scratch.dir())
+    }
+
     /// Starts a daemon inside the gateway's namespace, as a container runtime does, and does not wait.
     ///
     /// # Panics

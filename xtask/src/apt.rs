@@ -38,6 +38,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "busybox", packages: &[&["busybox-static"]], what_for: "the first program on other kernels" },
     Tool { program: "cpio", packages: &[&["cpio"]], what_for: "packing what other kernels start from" },
     Tool { program: "depmod", packages: &[&["kmod"]], what_for: "modules of other kernels" },
+    Tool { program: "faketime", packages: &[&["faketime"]], what_for: "clocks that are hours apart" },
     Tool {
         program: "iptables-legacy-restore",
         packages: &[&["iptables"]],

@@ -5,7 +5,9 @@
 mod absences;
 mod accounts;
 mod burst;
+mod clocks;
 mod ending;
+mod exhaustion;
 mod extremes;
 mod life_cycle;
 mod listing;
