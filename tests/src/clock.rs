@@ -39,12 +39,20 @@ pub fn pass(duration: Duration) {
 /// # Panics
 /// When it does not within `usual`, or what [`patience`] makes of it; `what` names it.
 pub fn eventually(what: &str, usual: Duration, condition: impl Fn() -> bool) {
-    let patience = patience(usual);
-    let deadline = Instant::now() + patience;
+    assert!(within(usual, condition), "not within {:?}: {what}", patience(usual));
+}
+
+/// Waits until `condition` holds, but not longer than `usual`, or what [`patience`] makes of it. Says whether it does.
+#[must_use]
+pub fn within(usual: Duration, condition: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + patience(usual);
     while !condition() {
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        if Instant::now() >= deadline {
+            return false;
+        }
         pass(LOOK);
     }
+    true
 }
 
 /// Sends at a fixed rate, without drift.

@@ -16,7 +16,9 @@ use kube::{
 use natgw_userspace::core::objects::Kind;
 use serde_json::Value;
 
-use crate::{Cluster, Daemon, Gateway, Rules, Topology, clock, daemon::PATIENCE, maps::MapDump, scratch};
+use crate::{
+    Cluster, Daemon, Gateway, Rules, Tally, Topology, clock, daemon::PATIENCE, drops::Drops, maps::MapDump, scratch,
+};
 
 /// Requests of a test that are under way at a time.
 const AT_A_TIME: usize = 16;
@@ -248,7 +250,8 @@ pub enum Pins {
     Kept,
 }
 
-/// A network whose gateway follows a cluster.
+/// A network whose gateway follows a cluster. At its end natgw must have dropped packets only for the reasons that the test
+/// has declared: by default for none.
 pub struct ClusterLab<'a> {
     // In the order of their end: the process, what it left in the kernel, the objects, the namespaces.
     daemon: Option<Daemon>,
@@ -260,6 +263,8 @@ pub struct ClusterLab<'a> {
     pub net: Topology,
     /// The cluster.
     pub cluster: &'a Cluster,
+    /// What may be dropped.
+    pub drops: Drops,
 }
 
 impl<'a> ClusterLab<'a> {
@@ -285,7 +290,7 @@ impl<'a> ClusterLab<'a> {
         let name = scratch::unique_name();
         let objects = Objects::new(cluster, &name);
         let gateway = Gateway::new(&net.gw).on_cluster(&name, kubeconfig).with_args(args);
-        Self { daemon: None, gateway, objects, net, cluster }
+        Self { daemon: None, gateway, objects, net, cluster, drops: Drops::default() }
     }
 
     /// Starts a daemon (the old one is killed if it still runs) and waits until the cluster's objects are in force.
@@ -355,7 +360,11 @@ impl<'a> ClusterLab<'a> {
 
 impl Drop for ClusterLab<'_> {
     fn drop(&mut self) {
-        if let (Some(daemon), true) = (&self.daemon, std::thread::panicking()) {
+        if !std::thread::panicking() {
+            // A test that has thrown the pins away has nothing to count.
+            return Tally::read(&self.gateway).iter().for_each(|tally| self.drops.assert(tally));
+        }
+        if let Some(daemon) = &self.daemon {
             eprintln!("the log of natgw:\n{}", daemon.logs().text());
         }
     }

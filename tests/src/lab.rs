@@ -1,7 +1,6 @@
 //! What most tests start from: a network, and a gateway in it that translates by some rules.
 
 use std::{
-    collections::BTreeSet,
     net::Ipv4Addr,
     sync::{Mutex, PoisonError},
     thread,
@@ -9,7 +8,7 @@ use std::{
 
 use natgw_common::abi::DropReason;
 
-use crate::{Daemon, Gateway, Rules, Tally, Topology, oracle};
+use crate::{Daemon, Gateway, Rules, Tally, Topology, drops::Drops, oracle};
 
 /// A [`Topology`] whose gateway runs. At its end natgw must have dropped packets only for the reasons that the test has
 /// declared: by default for none.
@@ -22,15 +21,8 @@ pub struct Lab {
     /// The network.
     pub net: Topology,
     rules: Mutex<Rules>,
-    drops: Mutex<Drops>,
+    drops: Drops,
     detached: bool,
-}
-
-/// The reasons to drop that a test has declared.
-#[derive(Debug, Default)]
-struct Drops {
-    must: BTreeSet<DropReason>,
-    may: BTreeSet<DropReason>,
 }
 
 impl Lab {
@@ -55,7 +47,7 @@ impl Lab {
 
     fn with(daemon: Option<Daemon>, gateway: Gateway, net: Topology, rules: &Rules) -> Self {
         let rules = Mutex::new(rules.clone());
-        Self { daemon, gateway, net, rules, drops: Mutex::default(), detached: false }
+        Self { daemon, gateway, net, rules, drops: Drops::default(), detached: false }
     }
 
     /// Replaces the rules and waits until they are in force.
@@ -73,12 +65,12 @@ impl Lab {
 
     /// Declares that the test makes natgw drop packets for each of `reasons`.
     pub fn expect_drops(&self, reasons: &[DropReason]) {
-        self.drops.lock().unwrap_or_else(PoisonError::into_inner).must.extend(reasons);
+        self.drops.expect(reasons);
     }
 
     /// Declares that natgw may drop packets for `reasons`, or may not: it depends on moments that no test controls.
     pub fn allow_drops(&self, reasons: &[DropReason]) {
-        self.drops.lock().unwrap_or_else(PoisonError::into_inner).may.extend(reasons);
+        self.drops.allow(reasons);
     }
 
     /// What natgw has counted until now; nothing with iptables.
@@ -132,8 +124,7 @@ impl Lab {
     }
 
     fn assert_drops(&self) {
-        let declared = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tally().assert_drops(&declared.must, &declared.may);
+        self.drops.assert(&self.tally());
     }
 }
 

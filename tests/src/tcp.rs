@@ -254,6 +254,7 @@ pub struct Transfer {
     progress: Arc<AtomicU64>,
     sender: JoinHandle<io::Result<u64>>,
     receiver: JoinHandle<(u64, Duration, Option<String>)>,
+    stream: TcpStream,
     local: SocketAddrV4,
 }
 
@@ -280,7 +281,8 @@ impl Transfer {
             panic!("an IPv4 socket has an IPv4 address")
         };
         order(&mut stream, Order::Echo, 0).expect("a new connection takes nine bytes");
-        let reader = stream.try_clone().expect("a descriptor can be duplicated");
+        let duplicate = || stream.try_clone().expect("a descriptor can be duplicated");
+        let (reader, kept) = (duplicate(), duplicate());
         let stop = Arc::new(AtomicBool::new(false));
         let progress = Arc::new(AtomicU64::new(0));
         let sender = thread::spawn({
@@ -291,7 +293,7 @@ impl Transfer {
             let progress = Arc::clone(&progress);
             move || drain(reader, &progress)
         });
-        Self { stop: StopOnDrop(stop), progress, sender, receiver, local }
+        Self { stop: StopOnDrop(stop), progress, sender, receiver, stream: kept, local }
     }
 
     /// The client's own address and port.
@@ -300,14 +302,41 @@ impl Transfer {
         self.local
     }
 
+    /// Bytes that have come back.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection has ended by itself: it was reset, or a byte was wrong.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.receiver.is_finished()
+    }
+
+    /// Ends the connection, whatever state it is in.
+    ///
+    /// # Panics
+    /// When a thread of the transfer has panicked.
+    pub fn abandon(self) {
+        drop(self.stop);
+        // A connection that was reset is shut already.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.sender.join().expect("the sender does not panic");
+        self.receiver.join().expect("the receiver does not panic");
+    }
+
     /// Waits until `more` further bytes have come back, that is until the connection works now.
     ///
     /// # Panics
     /// When they do not come.
     pub fn wait_bytes(&self, more: u64) {
-        let bytes = || self.progress.load(Ordering::Relaxed);
-        let goal = bytes() + more;
-        clock::eventually("bytes of the TCP transfer", STALL, || bytes() >= goal);
+        let goal = self.bytes() + more;
+        let what = format!("{more} more bytes than {} of the TCP transfer from {}", self.bytes(), self.local);
+        clock::eventually(&what, STALL, || {
+            assert!(!self.has_ended(), "the TCP transfer from {} ended after {} bytes", self.local, self.bytes());
+            self.bytes() >= goal
+        });
     }
 
     /// Ends the connection in order and reports; every byte sent must have come back.

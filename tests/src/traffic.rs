@@ -1,13 +1,16 @@
 //! One of everything in flight: SNAT, DNAT, FIP and hairpin, as probes that count and transfers that compare.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
 
 use crate::{
-    Proto, Rules, Topology,
+    Proto, Rules, Topology, clock,
     lab::{EIP1, EIP2},
     maps::MapDump,
     probe::{IcmpProbe, MILLISECOND, ProbeReport, UdpEcho, UdpProbe},
-    snmp::Counters,
+    resets::{self, Resets},
     tcp::{TcpServer, Transfer},
     topology::{CLIENT, POD2, SERVER, SERVER2},
 };
@@ -20,6 +23,11 @@ pub const VPC_CIDR: &str = "10.0.1.0/24";
 pub const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(address, port)
 }
+
+/// The connection that is translated without a session.
+const STATELESS: &str = "FIP by TCP";
+/// How long to wait for a retransmission after a short interruption.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The rules that [`Traffic`] uses.
 #[must_use]
@@ -38,23 +46,10 @@ pub struct Traffic {
     udp: Vec<(&'static str, UdpProbe)>,
     icmp: Vec<(&'static str, IcmpProbe)>,
     tcp: Vec<(&'static str, Transfer)>,
-    resets: Vec<(String, i64)>,
+    resets: Resets,
     // Dropped last: the far ends.
     _servers: Vec<TcpServer>,
     _echoes: Vec<UdpEcho>,
-}
-
-const RESETS: [&str; 2] = ["Tcp.EstabResets", "Tcp.OutRsts"];
-
-fn resets(net: &Topology) -> Vec<(String, i64)> {
-    // By role: a gateway whose sandbox was rebuilt has a namespace of another name.
-    let hosts = net.hosts().into_iter().zip(["client", "pod2", "far", "server", "server2"]).chain([(&net.gw, "gw")]);
-    hosts
-        .flat_map(|(host, role)| {
-            let counters = Counters::read(host);
-            RESETS.map(|name| (format!("{name} of {role}"), counters.get(name)))
-        })
-        .collect()
 }
 
 impl Traffic {
@@ -70,7 +65,7 @@ impl Traffic {
             TcpServer::start(&net.pod2, 8080),
         ];
         let echoes = vec![UdpEcho::start(&net.server, 7002), UdpEcho::start(&net.client, 5353)];
-        let resets = resets(net);
+        let resets = Resets::now(net);
         let udp = vec![
             ("SNAT by UDP", UdpProbe::start(&net.client, at(SERVER, 7002), MILLISECOND)),
             ("DNAT by UDP", UdpProbe::start(&net.server2, at(EIP1, 53), MILLISECOND)),
@@ -82,7 +77,7 @@ impl Traffic {
         let tcp = vec![
             ("SNAT by TCP", Transfer::start(&net.client, at(SERVER, 7001))),
             ("DNAT by TCP", Transfer::start(&net.server, at(EIP1, 80))),
-            ("FIP by TCP", Transfer::start(&net.server2, at(EIP2, 8080))),
+            (STATELESS, Transfer::start(&net.server2, at(EIP2, 8080))),
             ("hairpin by TCP", Transfer::start(&net.client, at(EIP2, 8080))),
         ];
         let traffic = Self { udp, icmp, tcp, resets, _servers: servers, _echoes: echoes };
@@ -95,12 +90,7 @@ impl Traffic {
     /// # Panics
     /// When not.
     pub fn flow(&self) {
-        for (_, probe) in &self.udp {
-            probe.wait_answers(100);
-        }
-        for (_, probe) in &self.icmp {
-            probe.wait_answers(100);
-        }
+        self.flow_probes(100);
         for (_, transfer) in &self.tcp {
             transfer.wait_bytes(500_000);
         }
@@ -111,11 +101,15 @@ impl Traffic {
     /// # Panics
     /// When one is not.
     pub fn wait_back(&self) {
+        self.flow_probes(1);
+    }
+
+    fn flow_probes(&self, answers: u64) {
         for (_, probe) in &self.udp {
-            probe.wait_answers(1);
+            probe.wait_answers(answers);
         }
         for (_, probe) in &self.icmp {
-            probe.wait_answers(1);
+            probe.wait_answers(answers);
         }
     }
 
@@ -126,22 +120,39 @@ impl Traffic {
     #[must_use]
     pub fn end(self, net: &Topology) -> Seen {
         self.flow();
-        let more = |(name, now): (String, i64)| {
-            let before = self.resets.iter().find(|(known, _)| *known == name).map_or(0, |(_, before)| *before);
-            (now > before).then(|| (name, u64::try_from(now - before).unwrap_or(0)))
-        };
-        let mut seen = Seen { resets: resets(net).into_iter().filter_map(more).collect(), ..Seen::default() };
-        for (what, probe) in self.udp {
-            seen.probe(what, &probe.stop());
-        }
-        for (what, probe) in self.icmp {
-            seen.probe(what, &probe.stop());
-        }
+        let mut seen = Seen { resets: self.resets.since(net), ..Seen::default() };
+        seen.probes(self.udp, self.icmp);
         for (what, transfer) in self.tcp {
             let report = transfer.stop();
             seen.broken.extend(report.failure.map(|why| format!("{what} after {} bytes: {why}", report.bytes)));
         }
         seen
+    }
+
+    /// Ends it after all sessions were lost. The probes flow again, and so does the connection that needs no session. Of
+    /// the others each goes on if its client spoke first, and was reset if its server did: how many went on comes with
+    /// what was seen.
+    ///
+    /// # Panics
+    /// When what needs no session does not flow.
+    #[must_use]
+    pub fn end_without_sessions(self, net: &Topology) -> (Seen, usize) {
+        self.flow_probes(100);
+        let before: Vec<u64> = self.tcp.iter().map(|(_, transfer)| transfer.bytes()).collect();
+        for (_, transfer) in self.tcp.iter().filter(|(what, _)| *what == STATELESS) {
+            transfer.wait_bytes(500_000);
+        }
+        let went_on = || self.tcp.iter().zip(&before).filter(|((_, transfer), before)| transfer.bytes() > **before);
+        let decided = || went_on().count() + self.tcp.iter().filter(|(_, transfer)| transfer.has_ended()).count();
+        // One that is neither hears nothing: its next retransmission may be long after this test.
+        let _ = clock::within(PATIENCE, || decided() >= before.len());
+        let went_on = went_on().count();
+        let mut seen = Seen { resets: self.resets.since(net), ..Seen::default() };
+        seen.probes(self.udp, self.icmp);
+        for (_, transfer) in self.tcp {
+            transfer.abandon();
+        }
+        (seen, went_on)
     }
 
     /// Ends it and asserts that nothing was lost, reordered, reset or changed.
@@ -186,6 +197,16 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Ends the probes and counts them.
+    fn probes(&mut self, udp: Vec<(&'static str, UdpProbe)>, icmp: Vec<(&'static str, IcmpProbe)>) {
+        for (what, probe) in udp {
+            self.probe(what, &probe.stop());
+        }
+        for (what, probe) in icmp {
+            self.probe(what, &probe.stop());
+        }
+    }
+
     fn probe(&mut self, what: &str, report: &ProbeReport) {
         self.sent += report.sent;
         self.lost += report.lost();
@@ -197,7 +218,7 @@ impl Seen {
     /// Connections reset. One reset is seen by several counters.
     #[must_use]
     pub fn resets(&self) -> u64 {
-        self.resets.iter().map(|(_, more)| *more).max().unwrap_or(0)
+        resets::count(&self.resets)
     }
 
     /// Asserts that nothing was lost, reordered, reset or changed.

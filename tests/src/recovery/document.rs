@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
-    results::Figures,
+    results::{Figures, Machine},
     table::{Bound, Row},
 };
 
@@ -31,13 +31,7 @@ const SETS: [(&str, &str, u64, u64, u64); 2] = [
 #[must_use]
 pub fn document(results: &[(&'static Row, Option<Figures>)]) -> String {
     let mut text = HEAD.to_owned();
-    if let Some(machine) = results.iter().find_map(|(_, figures)| figures.as_ref()).map(|figures| &figures.machine) {
-        let (cores, kernel, build) = (machine.cores, &machine.kernel, &machine.build);
-        line(
-            &mut text,
-            &format!("Machine: {cores} cores, Linux {kernel}; natgw compiled with the profile `{build}`.\n"),
-        );
-    }
+    text += &machines(results);
     text += &table(results);
     text += "\n## What is timed\n\n";
     for (row, _) in results.iter().filter(|(row, _)| !row.timed.is_empty()) {
@@ -46,6 +40,22 @@ pub fn document(results: &[(&'static Row, Option<Figures>)]) -> String {
     text += &notes(results);
     text += &comparison(results);
     text
+}
+
+/// What was measured where: most rows as the first, and which otherwise.
+fn machines(results: &[(&'static Row, Option<Figures>)]) -> String {
+    let mut rows = results.iter().filter_map(|(row, figures)| Some((row.id, &figures.as_ref()?.machine)));
+    let Some((_, most)) = rows.next() else { return String::new() };
+    let mut text = format!("Machine: {}.\n", described(most));
+    for (id, other) in rows.filter(|(_, machine)| *machine != most) {
+        line(&mut text, &format!("{id}: {}.", described(other)));
+    }
+    text + "\n"
+}
+
+fn described(machine: &Machine) -> String {
+    let Machine { cores, kernel, build } = machine;
+    format!("{cores} cores, Linux {kernel}; natgw compiled with the profile `{build}`")
 }
 
 /// The rows, as Markdown that is read on a terminal too.
@@ -61,7 +71,8 @@ pub fn table(results: &[(&'static Row, Option<Figures>)]) -> String {
             |figures| {
                 let kept = if figures.misses(row).is_empty() { "yes" } else { "NO" };
                 let took = figures.took().map_or_else(|| "-".to_owned(), time);
-                [format!("{} of {}", figures.lost, figures.sent), figures.resets.to_string(), took, kept.to_owned()]
+                let resets = figures.resets.map_or_else(|| "-".to_owned(), |resets| resets.to_string());
+                [format!("{} of {}", figures.lost, figures.sent), resets, took, kept.to_owned()]
             },
         );
         let [lost, resets, took, kept] = seen;
@@ -126,7 +137,8 @@ mod tests {
     use crate::recovery::table::{TABLE, row};
 
     fn results() -> Vec<(&'static Row, Option<Figures>)> {
-        let figures = Figures { sent: 1000, took_us: Some(90_000), map_writes: Some(0), ..Figures::default() };
+        let figures =
+            Figures { sent: 1000, resets: Some(0), took_us: Some(90_000), map_writes: Some(0), ..Figures::default() };
         TABLE.iter().map(|row| (row, Some(figures.clone()))).collect()
     }
 
@@ -145,9 +157,22 @@ mod tests {
         let mut results = results();
         results[0].1 = None;
         assert!(table(&results).lines().any(|line| line.starts_with("| R1 |") && line.ends_with("| no |")));
-        let figures = Figures { lost: 1, resets: 1, took_us: Some(1_000_001), ..Figures::default() };
-        assert_eq!(figures.misses(row("R1")).len(), 4, "{:?}", figures.misses(row("R1")));
-        assert_eq!(figures.misses(row("R6")).len(), 2);
-        assert_eq!(figures.misses(row("R3")).len(), 1);
+        let late = Figures { sent: 9, lost: 1, resets: Some(1), took_us: Some(1_000_001), ..Figures::default() };
+        let nothing = Figures::default();
+        for figures in [late, nothing] {
+            assert_eq!(figures.misses(row("R1")).len(), 4, "{:?}", figures.misses(row("R1")));
+            assert_eq!(figures.misses(row("R6")).len(), 2);
+            assert_eq!(figures.misses(row("R3")).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_measured_with_another_natgw_says_so() {
+        let mut results = results();
+        let figures = results[9].1.as_mut().expect("R9 is measured");
+        figures.machine = Machine { build: "debug".to_owned(), cores: 2, kernel: "6.18.1".to_owned() };
+        let text = machines(&results);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.contains("R9: 2 cores, Linux 6.18.1; natgw compiled with the profile `debug`.\n"), "{text}");
     }
 }

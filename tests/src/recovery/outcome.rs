@@ -1,14 +1,14 @@
 //! What a test collects about its row, hands in, and is judged by.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{
     results::{self, Figures, Machine},
     table::{Row, row},
 };
-use crate::traffic::Seen;
+use crate::{gateway::natgw_binary, traffic::Seen};
 
-/// The outcome of one scenario, while it runs.
+/// The outcome of one scenario, while it runs. Dropping it prints what is known of it.
 #[derive(Debug)]
 pub struct Outcome {
     row: &'static Row,
@@ -19,9 +19,15 @@ impl Outcome {
     /// Begins the row called `id`; what was measured of it before is forgotten.
     #[must_use]
     pub fn of(id: &str) -> Self {
+        Self::with(id, &natgw_binary())
+    }
+
+    /// The same where it is this natgw that is measured.
+    #[must_use]
+    pub fn with(id: &str, binary: &Path) -> Self {
         let row = row(id);
         results::forget(row);
-        Self { row, figures: Figures { machine: Machine::here(), ..Figures::default() } }
+        Self { row, figures: Figures { machine: Machine::with(binary), ..Figures::default() } }
     }
 
     /// A time to recovery; the longest counts.
@@ -45,10 +51,15 @@ impl Outcome {
         self.figures.lost += lost;
     }
 
+    /// Connections of the test's own that were reset.
+    pub fn resets(&mut self, resets: u64) {
+        *self.figures.resets.get_or_insert(0) += resets;
+    }
+
     /// What the traffic saw.
     pub fn traffic(&mut self, seen: &Seen) {
         self.probes(seen.sent, seen.lost);
-        self.figures.resets += seen.resets();
+        self.resets(seen.resets());
     }
 
     /// Something else worth saying.
@@ -56,17 +67,24 @@ impl Outcome {
         self.figures.note = note.into();
     }
 
-    /// Prints it, keeps it for the report, and asserts that the row's bounds were kept.
+    /// Asserts that the row's bounds were kept and keeps it for the report. The last thing that a test does: a row whose
+    /// test fails was not kept.
     ///
     /// # Panics
-    /// When one was not.
+    /// When a bound was not kept.
     pub fn hand_in(self) {
+        let Self { row, figures } = &self;
+        let misses = figures.misses(row);
+        figures.keep(row);
+        assert!(misses.is_empty(), "{}, natgw compiled as {}: {misses:?}", row.id, figures.machine.build);
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
         let Self { row, figures } = self;
         let time = figures.took().map_or_else(String::new, |took| format!(", {took:?} from {}", row.timed));
         let Figures { lost, sent, resets, note, .. } = &figures;
-        println!("{}: {lost} of {sent} packets lost, {resets} resets{time}; {note}", row.id);
-        figures.keep(row);
-        let misses = figures.misses(row);
-        assert!(misses.is_empty(), "{}, natgw compiled as {}: {misses:?}", row.id, figures.machine.build);
+        println!("{}: {lost} of {sent} packets lost, resets: {resets:?}{time}; {note}", row.id);
     }
 }

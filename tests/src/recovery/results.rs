@@ -22,8 +22,8 @@ pub struct Figures {
     pub sent: u64,
     /// Those that never came back.
     pub lost: u64,
-    /// Connections reset.
-    pub resets: u64,
+    /// Connections reset, where that is counted.
+    pub resets: Option<u64>,
     /// Map entries written until ready, where that is counted.
     pub map_writes: Option<u64>,
     /// Time to recovery in microseconds, the longest of several.
@@ -46,10 +46,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// This one, with this natgw.
     #[must_use]
-    pub fn here() -> Self {
-        let binary = crate::gateway::natgw_binary();
+    pub fn with(binary: &Path) -> Self {
         let profile = binary.parent().and_then(Path::file_name).unwrap_or_default();
         Self {
             kernel: uname().map_or_else(|_| "unknown".to_owned(), |name| version(&name.release().to_string_lossy())),
@@ -75,8 +74,9 @@ impl Figures {
     #[must_use]
     pub fn misses(&self, row: &Row) -> Vec<String> {
         let counts = [
-            ("packets lost", row.bound.lost, Some(self.lost)),
-            ("connections reset", row.bound.resets, Some(self.resets)),
+            // Of no packet at all none is lost.
+            ("packets lost", row.bound.lost, (self.sent > 0).then_some(self.lost)),
+            ("connections reset", row.bound.resets, self.resets),
             ("map writes", row.bound.map_writes, self.map_writes),
         ];
         let mut misses: Vec<String> = counts

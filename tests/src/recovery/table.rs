@@ -40,6 +40,9 @@ pub struct Row {
 /// The longest wait between two attempts to reach the API server, with its scatter.
 const BACKOFF_STEP: Duration = Duration::from_millis(12_500);
 
+/// The resync interval, and a pass.
+const RESYNC: Duration = Duration::from_millis(10_500);
+
 /// All rows.
 pub const TABLE: &[Row] = &[
     Row {
@@ -57,7 +60,7 @@ pub const TABLE: &[Row] = &[
     Row {
         id: "R2 at scale",
         what: "the same with 1,000 EIPs and 10,000 rules",
-        timed: "exec, with interfaces and API server there, to all rules written and every rule of a sample translating",
+        timed: "exec, with interfaces and API server there, to all rules written and every port mapping of a sample translating",
         bound: Bound::NONE.within(Duration::from_secs(2)),
     },
     Row {
@@ -88,7 +91,7 @@ pub const TABLE: &[Row] = &[
         id: "R7",
         what: "drift: map entries deleted and changed, an address removed, a program detached, a qdisc flushed",
         timed: "drift to the last repair",
-        bound: Bound::UNHARMED.within(Duration::from_secs(10)),
+        bound: Bound::UNHARMED.within(RESYNC),
     },
     Row {
         id: "R8",

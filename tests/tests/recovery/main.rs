@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a test binary documents nothing")]
 
 mod ground;
+mod p9_latency;
 mod r10_new_abi;
 mod r11_random_kills;
 mod r12_handover;
@@ -17,3 +18,4 @@ mod r6_changed_while_down;
 mod r7_drift;
 mod r8_bad_objects;
 mod r9_upgrade;
+mod scale;

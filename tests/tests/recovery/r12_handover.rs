@@ -34,6 +34,6 @@ fn r12_the_next_container_waits_for_the_last_one_and_takes_over_within_a_second(
     let seen = traffic.end(&lab.net);
     outcome.traffic(&seen);
     outcome.note("one writer at a time: the second waits for the lock and says who has it");
-    outcome.hand_in();
     seen.assert_unharmed();
+    outcome.hand_in();
 }

@@ -31,6 +31,6 @@ fn r1_a_killed_container_loses_no_packet_and_its_successor_writes_no_map() {
     let seen = traffic.end(&lab.net);
     outcome.traffic(&seen);
     outcome.note(format!("{KILLS} kills, 0 map writes; new flows are translated while no daemon runs"));
-    outcome.hand_in();
     seen.assert_unharmed();
+    outcome.hand_in();
 }

@@ -25,7 +25,7 @@ fn r3_a_pod_that_is_made_again_on_its_node_carries_the_same_connections_on() {
     lab.replace_daemon(daemon);
     let seen = traffic.end(&lab.net);
     outcome.traffic(&seen);
-    outcome.note("what was lost was sent while the pod had no interfaces and no container");
-    outcome.hand_in();
+    outcome.note("what was lost was sent while the pod had no interfaces, no container, and until the new one attached the programs");
     seen.assert_survived();
+    outcome.hand_in();
 }

@@ -52,8 +52,8 @@ fn r4_a_net1_that_comes_back_is_said_to_be_missing_and_then_carries_everything_a
     let _ = lab.objects.wait_programmed(Kind::IptablesEip, &eip, "True", "Programmed");
     let seen = traffic.end(net);
     outcome.traffic(&seen);
-    outcome.note("what was lost was sent while there was no interface; every EIP was announced again, and repeated");
-    outcome.hand_in();
+    outcome.note("what was lost was sent while there was no interface, and until the programs were attached to the new one; every EIP was announced again, and repeated");
     seen.assert_survived();
     assert_unchanged(&before, &MapDump::rules(&lab.gateway));
+    outcome.hand_in();
 }

@@ -49,6 +49,6 @@ fn r5_a_start_without_an_api_server_keeps_what_is_pinned_and_picks_up_when_it_re
     let seen = traffic.end(&lab.net);
     outcome.traffic(&seen);
     outcome.note("the pinned rules forward meanwhile and nothing is removed; `/readyz` says stale");
-    outcome.hand_in();
     seen.assert_unharmed();
+    outcome.hand_in();
 }

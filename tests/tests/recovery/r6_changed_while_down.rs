@@ -33,6 +33,6 @@ fn r6_what_changed_while_the_container_was_down_is_applied_and_nothing_else() {
     let seen = traffic.end(&lab.net);
     outcome.traffic(&seen);
     outcome.note("an EIP and its rule deleted, one rule changed, one new: these four map entries differ and no other");
-    outcome.hand_in();
     seen.assert_unharmed();
+    outcome.hand_in();
 }

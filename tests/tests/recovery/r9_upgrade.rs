@@ -50,6 +50,6 @@ fn r9_programs_are_replaced_behind_living_links_and_no_packet_is_lost() {
     outcome.traffic(&seen);
     outcome
         .note(format!("{UPGRADES} upgrades to another binary; the links stay, the programs behind them are replaced"));
-    outcome.hand_in();
     seen.assert_unharmed();
+    outcome.hand_in();
 }
