@@ -1,10 +1,11 @@
-//! `cargo xtask demo`: natgw between a client and a server, killed and restarted, as one table.
+//! `cargo xtask demo`: natgw between a client and a server, killed and restarted, as one table; with `--cluster` on a real
+//! API server.
 
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use crate::{build, cargo, setup, system, workspace::Workspace};
+use crate::{apiserver, build, cargo, setup, system, workspace::Workspace};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -12,6 +13,9 @@ pub(crate) struct Args {
     /// Print the result as JSON: nothing else is written to standard output.
     #[arg(long)]
     json: bool,
+    /// Take the rules from etcd and an API server, built once if they are not there, and reboot the node too.
+    #[arg(long)]
+    cluster: bool,
     #[command(flatten)]
     setup: setup::Consent,
     /// Arguments for natgw-demo.
@@ -25,13 +29,21 @@ fn command(workspace: &Workspace) -> Command {
     command
 }
 
-/// Runs the demo of what was built already.
+fn on_cluster(workspace: &Workspace) -> Result<Command> {
+    let mut command = command(workspace);
+    command.arg("--cluster").env(apiserver::VARIABLE, apiserver::provide(workspace)?.dir());
+    Ok(command)
+}
+
+/// Runs the demos of what was built already.
 ///
 /// # Errors
-/// A check of it did not hold.
+/// A check of one did not hold.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     println!("\n== demo");
-    cargo::run(&mut command(workspace))
+    cargo::run(&mut command(workspace))?;
+    println!("\n== demo --cluster");
+    cargo::run(&mut on_cluster(workspace)?)
 }
 
 /// Builds and runs natgw-demo; its exit code is ours.
@@ -39,7 +51,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     system::require_root("demo", "it makes namespaces and loads programs")?;
     setup::run(workspace, args.setup)?;
     build::run(workspace, &build::Args::default())?;
-    let mut command = command(workspace);
+    let mut command = if args.cluster { on_cluster(workspace)? } else { command(workspace) };
     if args.json {
         command.arg("--json");
     }

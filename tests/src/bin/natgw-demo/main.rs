@@ -3,10 +3,13 @@
 //! Progress goes to standard error, the result to standard output. Exit code 0 only when every check holds.
 
 mod checks;
+mod conditions;
 mod killed;
+mod rebooted;
 mod report;
 mod signals;
 mod stage;
+mod traffic;
 
 use std::{
     fs,
@@ -25,6 +28,9 @@ use crate::{report::Report, stage::Stage};
 #[derive(Debug, Parser)]
 #[command(name = "natgw-demo", max_term_width = 110)]
 struct Args {
+    /// Take the rules from a real API server, show what natgw says of them there, and reboot the node too
+    #[arg(long)]
+    cluster: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -67,11 +73,17 @@ fn play(args: &Args) -> Result<Report, String> {
     progress("building a VPC (client 10.0.1.2, pod 10.0.1.3), a gateway (10.0.1.1, 203.0.113.1) and a server outside");
     let examples = fs::canonicalize(&args.examples)
         .map_err(|error| format!("cannot read {}: {error}", args.examples.display()))?;
-    let mut stage = Stage::build(&examples)?;
+    let mut stage = if args.cluster { Stage::on_cluster(&examples) } else { Stage::build(&examples) }?;
     progress(&format!("natgw is ready after {} ms with the rules of {}", stage.ready_ms(), examples.display()));
     let mut report = Report::default();
     checks::run(&stage, &mut report);
+    if let Some(cluster) = &stage.cluster {
+        conditions::run(cluster, &mut report);
+    }
     killed::run(&mut stage, &mut report);
+    if args.cluster {
+        rebooted::run(&mut stage, &mut report);
+    }
     if args.json {
         println!("{}", report.json());
     } else {

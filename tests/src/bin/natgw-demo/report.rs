@@ -28,6 +28,17 @@ pub(crate) struct Restart {
     pub(crate) ready_ms: u128,
 }
 
+/// What the reboot cost.
+#[derive(Debug, Serialize)]
+pub(crate) struct Reboot {
+    /// Packets that the probes sent.
+    pub(crate) sent: u64,
+    /// Packets that never came back: nothing was there to forward them.
+    pub(crate) lost: u64,
+    /// From exec to the last kind of rule that translates again.
+    pub(crate) recovery_ms: u128,
+}
+
 /// All of it.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
@@ -36,6 +47,9 @@ pub(crate) struct Report {
     pub(crate) session: Option<String>,
     /// What the kill cost; missing when it did not come so far.
     pub(crate) restart: Option<Restart>,
+    /// What the reboot cost; only with a cluster, and missing when it did not come so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reboot: Option<Reboot>,
 }
 
 impl Report {
@@ -88,6 +102,10 @@ impl Report {
                 map_writes.map_or_else(|| "?".to_owned(), |writes| writes.to_string())
             ),
         };
-        format!("{table}\n{summary}\n{} checks, {failed} failed\n", self.checks.len())
+        let reboot = self.reboot.as_ref().map(|Reboot { sent, lost, recovery_ms }| {
+            format!("rebooted: every rule translates {recovery_ms} ms after exec, {lost} of {sent} packets lost until then\n")
+        });
+        let reboot = reboot.unwrap_or_default();
+        format!("{table}\n{summary}\n{reboot}{} checks, {failed} failed\n", self.checks.len())
     }
 }

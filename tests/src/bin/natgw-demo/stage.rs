@@ -3,11 +3,14 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddrV4},
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
-use natgw_tests::{Daemon, Gateway, Topology, topology};
+use natgw_tests::{Cluster, Daemon, Gateway, Topology, cluster_lab::install_crds, rules::GATEWAY, topology};
 use serde_json::Value;
+
+use crate::progress;
 
 /// One port mapping of the examples.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +40,7 @@ pub(crate) struct Stage {
     pub(crate) daemon: Daemon,
     pub(crate) gateway: Gateway,
     pub(crate) net: Topology,
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) rules: Rules,
 }
 
@@ -48,7 +52,29 @@ impl Stage {
         copy(examples, &gateway.manifests())?;
         let daemon = gateway.start();
         let rules = Rules::read(&gateway)?;
-        Ok(Self { daemon, gateway, net, rules })
+        Ok(Self { daemon, gateway, net, cluster: None, rules })
+    }
+
+    /// The same with etcd, an API server and the objects of `examples` in it. natgw has the rights of `deploy/base`.
+    pub(crate) fn on_cluster(examples: &Path) -> Result<Self, String> {
+        let objects = manifests(examples)?.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+        let rbac = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base/manifests/rbac.yaml"))?;
+        let cluster = Cluster::start();
+        progress(&format!(
+            "etcd and an API server run at {}; applying CRDs, rights and objects",
+            cluster.apiserver_url()
+        ));
+        install_crds(&cluster);
+        cluster.apply_yaml(&rbac);
+        cluster.apply_yaml(&objects.join("\n---\n"));
+        let account = cluster.service_account("kube-system", "natgw", Duration::from_hours(1));
+        let net = Topology::new();
+        // No controller of kube-ovn runs here.
+        let gateway = Gateway::new(&net.gw).on_cluster(GATEWAY, account.kubeconfig()).with_args(&["--own-status"]);
+        let daemon = gateway.start();
+        daemon.wait_complete();
+        let rules = Rules::read(&gateway)?;
+        Ok(Self { daemon, gateway, net, cluster: Some(cluster), rules })
     }
 
     /// From exec to `ready`, at the last start.
@@ -57,18 +83,25 @@ impl Stage {
     }
 }
 
+/// The manifests of a directory.
+fn manifests(dir: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(dir).map_err(|error| format!("cannot read {}: {error}", dir.display()))?;
+    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(is_yaml).collect();
+    paths.sort();
+    if paths.is_empty() { Err(format!("{} has no manifests (*.yaml)", dir.display())) } else { Ok(paths) }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    let entries = fs::read_dir(from).map_err(|error| format!("cannot read {}: {error}", from.display()))?;
-    let mut copied = 0;
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            fs::copy(&path, to.join(entry.file_name()))
-                .map_err(|error| format!("cannot copy {}: {error}", path.display()))?;
-            copied += 1;
-        }
+    for path in manifests(from)? {
+        let target = to.join(path.file_name().unwrap_or_default());
+        fs::copy(&path, target).map_err(|error| format!("cannot copy {}: {error}", path.display()))?;
     }
-    if copied == 0 { Err(format!("{} has no manifests (*.yaml)", from.display())) } else { Ok(()) }
+    Ok(())
 }
 
 impl Rules {
