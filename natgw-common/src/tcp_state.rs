@@ -41,7 +41,7 @@ pub enum TcpState {
     FinPeer = 5,
     /// Both FINs were seen: `TIME_WAIT` at one of the ends.
     Closed = 6,
-    /// An RST was seen. It may have been forged, so it only shortens the idle time.
+    /// An RST was seen after both ends had sent. It may have been forged, so it only shortens the idle time.
     Reset = 7,
     /// The internal host began and the peer has answered; a flood of SYNs alone leaves nothing that lives for hours.
     AnsweredByPeer = 8,
@@ -99,13 +99,10 @@ impl TcpState {
     #[inline(always)]
     pub const fn next(self, event: TcpEvent, sender: Sender) -> Self {
         match self {
-            // The sender's own RST shortens nothing, and must not lead to Established by way of Reset: one end alone,
-            // with no answer ever, could fill the table for hours.
+            // An RST ends nothing here, whoever sent it, and must not lead to Established by way of Reset: one end alone,
+            // refused by the other, could fill the table for hours.
             Self::OpeningInternal => match event {
-                TcpEvent::Rst => match sender {
-                    Sender::Internal => self,
-                    Sender::Peer => Self::Reset,
-                },
+                TcpEvent::Rst => self,
                 TcpEvent::Fin => Self::fin(sender),
                 // The other end answers; its own SYN is a simultaneous open (RFC 5382 REQ-2).
                 TcpEvent::Syn | TcpEvent::Data => match sender {
@@ -114,10 +111,7 @@ impl TcpState {
                 },
             },
             Self::OpeningPeer => match event {
-                TcpEvent::Rst => match sender {
-                    Sender::Internal => Self::Reset,
-                    Sender::Peer => self,
-                },
+                TcpEvent::Rst => self,
                 TcpEvent::Fin => Self::fin(sender),
                 TcpEvent::Syn | TcpEvent::Data => match sender {
                     Sender::Internal => Self::AnsweredByInternal,
@@ -257,13 +251,26 @@ mod tests {
 
     #[test]
     fn a_reset_only_shortens_and_traffic_extends_again() {
-        for state in [OpeningInternal, Established, FinInternal] {
+        for state in [AnsweredByPeer, Established, FinInternal] {
             assert_eq!(state.next(Rst, Peer), Reset, "{state:?}");
         }
-        for state in [OpeningPeer, Established, FinPeer] {
+        for state in [AnsweredByInternal, Established, FinPeer] {
             assert_eq!(state.next(Rst, Internal), Reset, "{state:?}");
         }
         assert_eq!(walk(Reset, &[(Rst, Peer), (Data, Internal)]), Established);
+    }
+
+    #[test]
+    fn a_flow_that_is_refused_stays_one_that_was_never_accepted() {
+        let segments = [(Rst, Peer), (Data, Internal), (Rst, Peer), (Syn, Internal)];
+        assert_eq!(walk(TcpState::first(Internal), &segments), OpeningInternal);
+        assert_eq!(
+            walk(
+                TcpState::first(Peer),
+                &segments.map(|(event, sender)| (event, if sender == Peer { Internal } else { Peer }))
+            ),
+            OpeningPeer
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
 /// The connection that is translated without a session.
 const STATELESS: &str = "FIP by TCP";
 /// How long to wait for a retransmission after a short interruption.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The rules that [`Traffic`] uses.
 #[must_use]
@@ -144,8 +144,8 @@ impl Traffic {
         }
         let went_on = || self.tcp.iter().zip(&before).filter(|((_, transfer), before)| transfer.bytes() > **before);
         let decided = || went_on().count() + self.tcp.iter().filter(|(_, transfer)| transfer.has_ended()).count();
-        // One that is neither hears nothing: its next retransmission may be long after this test.
-        let _ = clock::within(PATIENCE, || decided() >= before.len());
+        // Nobody may be left in silence: whoever is refused has to hear of it.
+        clock::eventually("each connection goes on or was reset", PATIENCE, || decided() >= before.len());
         let went_on = went_on().count();
         let mut seen = Seen { resets: self.resets.since(net), ..Seen::default() };
         seen.probes(self.udp, self.icmp);

@@ -354,7 +354,7 @@ fn displace<E: Env>(env: &E, flow: &FlowKey, wanted: &Wanted, steal: Steal) -> O
     {
         let seen = cell.last_seen_ns();
         let gives_way =
-            steal == Steal::Closed && (is_closed(cell, other.proto) || is_refused(cell, other.proto, &wanted.session));
+            steal == Steal::Closed && (is_closed(cell, other.proto) || yields(cell, other.proto, &wanted.session));
         if !gives_way && alive(env, cell, seen, other.proto) {
             return Some(other);
         }
@@ -381,15 +381,15 @@ fn is_closed<C: SessionCell>(cell: C, proto: u8) -> bool {
 }
 
 /// Whether the pod has begun `cell` without its peer ever accepting it, while now the peer itself comes through a mapping to
-/// that pod. A pod that speaks first on a connection of before a reboot begins such a flow: the mapping's EIP is not what
-/// the peer sees, so it answers with an RST, or not at all.
+/// that pod; the cell is closed then. A pod that speaks first on a connection of before a reboot begins such a flow: the
+/// mapping's EIP is not what the peer sees, so it answers with an RST, or not at all.
 #[inline(always)]
-fn is_refused<C: SessionCell>(cell: C, protocol: u8, wanted: &Session) -> bool {
-    let state = cell.state();
+fn yields<C: SessionCell>(cell: C, protocol: u8, wanted: &Session) -> bool {
     protocol == proto::TCP
         && wanted.origin == Origin::Dnat as u32
         && cell.fixed().origin == Origin::Snat as u32
-        && (state == TcpState::OpeningInternal as u32 || state == TcpState::Reset as u32)
+        // An answer that another CPU translates just now goes first.
+        && cell.swap_state(TcpState::OpeningInternal as u32, TcpState::Closed as u32)
 }
 
 #[inline(always)]

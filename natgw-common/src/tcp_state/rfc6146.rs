@@ -64,7 +64,6 @@ fn differs_on_purpose(state: TcpState, event: TcpEvent, sender: Sender) -> Optio
         (OpeningInternal | OpeningPeer, Fin) => {
             Some(("its FIN counts though its SYN was missed", TcpState::fin(sender)))
         }
-        (OpeningInternal | OpeningPeer, Rst) if state == opening(other(sender)) => Some(("refused", Reset)),
         (FinInternal | FinPeer, Rst) if state == TcpState::fin(other(sender)) => Some(("aborted", Reset)),
         (FinInternal | FinPeer | Closed | Reset, Syn) => {
             Some(("clients recycle ports faster than sessions expire", opening(sender)))

@@ -125,6 +125,12 @@ impl ClusterSource {
         }
     }
 
+    /// Whether [`Self::changed`] has yet to tell of a change of what is asked for, which the index has already.
+    #[must_use]
+    pub const fn is_unsettled(&self) -> bool {
+        self.pending.desired
+    }
+
     /// The objects.
     #[must_use]
     pub fn index(&self) -> &Index {

@@ -298,7 +298,7 @@ impl<'a> Daemon<'a> {
     /// One pass: does what `work` names, reports, schedules a retry when something failed.
     async fn pass(&mut self, work: Work, cause: Cause) {
         let begun = Instant::now();
-        let before = Arc::clone(&self.effective);
+        let (before, complete) = (Arc::clone(&self.effective), self.complete);
         let writes_before = self.datapath.maps().writes();
         let changed = work.source && self.read_source().await;
         let mut errors = 0;
@@ -321,7 +321,8 @@ impl<'a> Daemon<'a> {
             self.refresh_effective();
         }
         // Most changes are about rules alone; what went wrong before is tried again by itself.
-        let alone = cause == Cause::Change && self.begun && before.has_network_of(&self.effective);
+        let alone =
+            cause == Cause::Change && self.begun && complete == self.complete && before.has_network_of(&self.effective);
         let network = (work.rules || work.network) && !alone;
         if network && !self.occupied[1] {
             let (step, remove) = self.network.add_addresses(&self.effective, &self.unprogrammed).await;
@@ -426,6 +427,8 @@ impl<'a> Daemon<'a> {
     async fn begin(&mut self) {
         self.pass(Work::EVERYTHING, Cause::Change).await;
         self.begun = true;
+        // What was counted before this daemon is no news.
+        self.tell_exhaustion();
         self.observer.health.begun();
         self.tell_ready();
         self.end_orphans();

@@ -92,9 +92,11 @@ fn owners(op: &MapOp) -> Vec<Entry> {
 }
 
 impl Daemon<'_> {
-    /// Judges every object and hands the writer what has to be said about them.
+    /// Judges every object and hands the writer what has to be said about them. Not while the source holds objects that no
+    /// pass has seen: the verdict would be on what they said before. The pass comes, and this after it.
     pub(super) fn publish(&mut self) {
-        if !self.may_publish() {
+        let unsettled = self.source.as_ref().and_then(Source::cluster).is_some_and(ClusterSource::is_unsettled);
+        if !self.may_publish() || unsettled {
             return;
         }
         let failures = self.failures();
@@ -186,7 +188,6 @@ impl Daemon<'_> {
         };
         let now = EXHAUSTION.map(|(reason, _)| count(reason));
         let before = self.publishing.exhausted.replace(now);
-        // What was counted before this daemon is no news.
         for ((reason, text), (now, before)) in EXHAUSTION.iter().zip(now.iter().zip(before.unwrap_or(now))) {
             if *now > before {
                 let refused = now - before;

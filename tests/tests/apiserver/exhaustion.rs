@@ -38,8 +38,8 @@ fn datagrams(from: &Netns, source: Ipv4Addr, ports: RangeInclusive<u16>) {
 /// Waits until Events have told of as many packets as were dropped, each with this sentence.
 fn assert_said(lab: &ClusterLab<'_>, reason: DropReason, sentence: &str) {
     lab.drops.expect(&[reason]);
-    let dropped = Tally::read(&lab.gateway).expect("it runs").drops.get(&reason).copied().unwrap_or(0);
-    assert!(dropped > 0, "nothing was refused");
+    let dropped = || Tally::read(&lab.gateway).expect("it runs").drops.get(&reason).copied().unwrap_or(0);
+    assert!(dropped() > 0, "nothing was refused");
     let told = || {
         let events = lab.objects.events(Kind::VpcNatGateway, lab.gateway.name());
         let about = events.iter().filter_map(|event| event.strip_prefix("Warning Exhausted "));
@@ -51,7 +51,7 @@ fn assert_said(lab: &ClusterLab<'_>, reason: DropReason, sentence: &str) {
         });
         packets.sum::<u64>()
     };
-    clock::eventually("Events of every refusal", PATIENCE, || told() == dropped);
+    clock::eventually("Events of every refusal", PATIENCE, || told() == dropped());
 }
 
 #[test]

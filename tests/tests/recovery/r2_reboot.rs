@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddrV4, time::Instant};
 
+use natgw_common::abi::DropReason;
 use natgw_tests::{
     ClusterLab, clock,
     cluster::shared,
@@ -43,6 +44,8 @@ fn r2_after_a_reboot_everything_is_back_by_itself() {
     let traffic = Traffic::start(&lab.net);
     let before = MapDump::rules(&lab.gateway);
 
+    // What is left of connections whose sessions are gone.
+    lab.drops.allow(&[DropReason::FlowConflict, DropReason::NoSession]);
     lab.rebuild_sandbox(Pins::Lost);
     let since = Instant::now();
     let daemon = lab.gateway.spawn();

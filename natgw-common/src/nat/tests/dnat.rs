@@ -102,8 +102,12 @@ fn a_flow_that_the_peer_refuses_or_ignores_gives_way_to_one_through_the_mapping(
             "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000",
         )]);
         if let Some(flags) = answer {
+            // The pod has sent more before it hears of it.
             let refusal = tcp("8.8.8.8:5000 > 203.0.113.1:8080", flags);
-            gateway.table(&[(Outside, refusal, "internal snat_in 8.8.8.8:5000 > 10.0.0.8:8080")]);
+            gateway.table(&[
+                (Outside, refusal, "internal snat_in 8.8.8.8:5000 > 10.0.0.8:8080"),
+                (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
+            ]);
         }
         gateway.table(&[
             (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:80", ACK), "internal dnat_in 8.8.8.8:5000 > 10.0.0.8:8080"),
@@ -121,6 +125,21 @@ fn a_flow_that_the_peer_has_answered_stays_although_the_peer_dials_its_pod_too()
         (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", SYN), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
         (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:8080", SYN | ACK), "internal snat_in 8.8.8.8:5000 > 10.0.0.8:8080"),
         (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:80", SYN), "drop flow_conflict"),
+        (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
+    ]);
+}
+
+/// The RST may be forged (RFC 5961), and the packet to the mapping too.
+#[test]
+fn an_accepted_flow_that_an_rst_was_seen_on_does_not_give_way() {
+    let mut gateway = web();
+    gateway.0.rules.snat("10.0.0.0/24", &["203.0.113.1"]);
+    gateway.table(&[
+        (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", SYN), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:8080", SYN | ACK), "internal snat_in 8.8.8.8:5000 > 10.0.0.8:8080"),
+        (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:8080", RST), "internal snat_in 8.8.8.8:5000 > 10.0.0.8:8080"),
+        (Outside, tcp("8.8.8.8:5000 > 203.0.113.1:80", ACK), "drop flow_conflict"),
         (Vpc, tcp("10.0.0.8:8080 > 8.8.8.8:5000", ACK), "external snat_out 203.0.113.1:8080 > 8.8.8.8:5000"),
     ]);
 }

@@ -64,7 +64,12 @@ impl Pace {
                     self.items.remove(&key);
                 }
             }
-            let Some(write) = write else { continue };
+            let Some(write) = write else {
+                if let Some(item) = self.items.get_mut(&key) {
+                    item.next = None;
+                }
+                continue;
+            };
             self.put(key.clone(), write, now);
             if let Some(item) = self.items.get(&key).filter(|item| !item.running) {
                 self.due.insert((item.due, key));
@@ -110,6 +115,11 @@ impl Pace {
         let Some(item) = self.items.remove(key) else { return };
         if outcome == Outcome::Gone {
             self.last.remove(key);
+            // What is to be said of another object that has the name now.
+            if let Some(write) = item.next.filter(|next| next.uid != item.write.uid) {
+                self.due.insert((now, key.clone()));
+                self.items.insert(key.clone(), Item { write, due: now, running: false, next: None });
+            }
             return;
         }
         let times =
@@ -154,6 +164,21 @@ mod tests {
 
     fn one(write: Write) -> BTreeMap<ObjectKey, Write> {
         BTreeMap::from([(key(), write)])
+    }
+
+    #[test]
+    fn what_is_to_be_said_of_an_object_made_anew_outlives_the_end_of_the_old_one() {
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        let anew = Write { uid: "v".to_owned(), ..write(true, "Programmed") };
+        pace.set(one(write(true, "Programmed")), now);
+        assert!(pace.start(now).is_some());
+        pace.update(BTreeMap::from([(key(), Some(anew.clone()))]), now);
+        pace.finish(&key(), Outcome::Gone, now);
+        assert_eq!(pace.start(now), Some((key(), anew)));
+        // Of the same object there is nothing more to say.
+        pace.update(BTreeMap::from([(key(), Some(Write { uid: "v".to_owned(), ..write(false, "EipMissing") }))]), now);
+        pace.finish(&key(), Outcome::Gone, now);
+        assert_eq!(pace.start(now + LONGEST), None);
     }
 
     #[test]

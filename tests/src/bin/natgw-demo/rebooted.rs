@@ -46,7 +46,7 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     let seen = traffic.stop_without_sessions();
     let (sent, lost) = seen.packets();
     let ok = |holds: bool, detail: String| if holds { Ok(detail) } else { Err(detail) };
-    let gone = format!("{lost} of {sent} packets lost, all of them before that");
+    let gone = format!("{lost} of {sent} packets lost meanwhile");
     report
         .add("rebooted: every rule translates", ok(took < BACK, format!("{} ms after exec; {gone}", took.as_millis())));
     seen.report_transfers("rebooted, its connection goes on", report);

@@ -103,7 +103,9 @@ impl Report {
             ),
         };
         let reboot = self.reboot.as_ref().map(|Reboot { sent, lost, recovery_ms }| {
-            format!("rebooted: every rule translates {recovery_ms} ms after exec, {lost} of {sent} packets lost until then\n")
+            format!(
+                "rebooted: every rule translates {recovery_ms} ms after exec, {lost} of {sent} packets lost meanwhile\n"
+            )
         });
         let reboot = reboot.unwrap_or_default();
         format!("{table}\n{summary}\n{reboot}{} checks, {failed} failed\n", self.checks.len())
