@@ -59,8 +59,8 @@ fn r2_after_a_reboot_everything_is_back_by_itself() {
     let (seen, went_on) = traffic.end_without_sessions(&lab.net);
     outcome.traffic(&seen);
     outcome.note(format!(
-        "sessions are lost with the pins, floating IPs need none: {went_on} of 4 TCP connections of before went on, and \
-         new ones lose nothing"
+        "sessions are lost with the pins, floating IPs need none: {went_on} of 4 TCP connections of before went on, \
+         which depends on the end that speaks first, and new ones lose nothing"
     ));
     // The other subnet is reached both ways.
     let _server = TcpServer::start(&lab.net.far, 8090);

@@ -78,7 +78,9 @@ fn lists(kind: Kind) -> Option<(&'static str, [&'static str; 2])> {
     match kind {
         Kind::VpcNatGateway => Some(("routes", ["cidr", "nextHopIP"])),
         Kind::QosPolicy => Some(("bandwidthLimitRules", ["name", "rateMax"])),
-        _ => None,
+        Kind::IptablesEip | Kind::IptablesFipRule | Kind::IptablesDnatRule | Kind::IptablesSnatRule | Kind::Subnet => {
+            None
+        }
     }
 }
 
