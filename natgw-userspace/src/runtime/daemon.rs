@@ -227,9 +227,12 @@ impl<'a> Daemon<'a> {
                     first = None;
                     self.begin().await;
                 }
-                () = Backoff::wait(self.publish_due) => {
-                    self.publish_due = None;
-                    self.publish();
+                // Objects that came meanwhile have a pass of their own first, which then sees to it.
+                () = Backoff::wait(self.publish_due), if !self.is_unsettled() => {
+                    if !self.is_unsettled() {
+                        self.publish_due = None;
+                        self.publish();
+                    }
                 }
                 () = retry => {
                     self.check_pins()?;
@@ -366,8 +369,21 @@ impl<'a> Daemon<'a> {
         if cause == Cause::Drift {
             self.tell_exhaustion();
         }
-        // After the data plane, and once for several changes: of ten thousand objects each is judged again.
-        self.publish_due.get_or_insert(tokio::time::Instant::now() + SETTLE);
+        self.publish_soon(work.source);
+    }
+
+    /// After the data plane, and once for several changes: of ten thousand objects each is judged again. But objects that
+    /// never come to rest must not keep it waiting: a pass that has `read` them all sees to what is overdue.
+    fn publish_soon(&mut self, read: bool) {
+        let now = tokio::time::Instant::now();
+        match self.publish_due {
+            Some(due) if read && due <= now => {
+                self.publish_due = None;
+                self.publish();
+            }
+            Some(_) => {}
+            None => self.publish_due = Some(now + SETTLE),
+        }
     }
 
     /// Tells what was put back; of a fight about it only now and then.

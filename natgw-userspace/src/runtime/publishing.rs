@@ -42,6 +42,8 @@ pub(super) struct Publishing {
     writer: Option<Writer>,
     /// What [`Daemon::publish`] has judged last.
     verdicts: BTreeMap<ObjectKey, Verdict>,
+    /// How many things had failed then.
+    failures: usize,
     /// What could not be written into the maps, by object.
     pub(super) map_failures: Failures,
     /// Addresses that could not be set.
@@ -92,11 +94,14 @@ fn owners(op: &MapOp) -> Vec<Entry> {
 }
 
 impl Daemon<'_> {
-    /// Judges every object and hands the writer what has to be said about them. Not while the source holds objects that no
-    /// pass has seen: the verdict would be on what they said before. The pass comes, and this after it.
+    /// Whether the source holds objects that no pass has seen: a verdict now would be on what they said before.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.source.as_ref().and_then(Source::cluster).is_some_and(ClusterSource::is_unsettled)
+    }
+
+    /// Judges every object of the last pass and hands the writer what has to be said about them.
     pub(super) fn publish(&mut self) {
-        let unsettled = self.source.as_ref().and_then(Source::cluster).is_some_and(ClusterSource::is_unsettled);
-        if !self.may_publish() || unsettled {
+        if !self.may_publish() {
             return;
         }
         let failures = self.failures();
@@ -105,8 +110,8 @@ impl Daemon<'_> {
         // Every object is looked at.
         drop(source.cluster_mut().map(ClusterSource::take_fresh));
         let verdicts = verdicts(source.index(), gateway, &self.desired, &self.diagnostics, &failures);
-        self.publishing.verdicts = verdicts;
-        self.say(failures.len(), |writer, said, cluster| writer.set(differences(said, cluster)));
+        (self.publishing.verdicts, self.publishing.failures) = (verdicts, failures.len());
+        self.say(|writer, said, cluster| writer.set(differences(said, cluster)));
     }
 
     /// Hands the writer what has to be said about the objects whose status has changed: the verdicts are what they were.
@@ -116,15 +121,14 @@ impl Daemon<'_> {
         }
         let fresh = self.source.as_mut().and_then(Source::cluster_mut).map(ClusterSource::take_fresh);
         let fresh = fresh.unwrap_or_default();
-        let failures = self.failures().len();
-        self.say(failures, |writer, said, cluster| writer.update(differences_of(said, cluster, fresh)));
+        self.say(|writer, said, cluster| writer.update(differences_of(said, cluster, fresh)));
     }
 
     fn may_publish(&self) -> bool {
         self.publishing.writer.is_some() && self.complete && self.begun
     }
 
-    fn say(&self, failures: usize, hand_over: impl FnOnce(&Writer, &Said<'_>, &ClusterSource)) {
+    fn say(&self, hand_over: impl FnOnce(&Writer, &Said<'_>, &ClusterSource)) {
         let (Some(writer), Some(source)) = (&self.publishing.writer, &self.source) else { return };
         let Some(cluster) = source.cluster() else { return };
         let said = Said {
@@ -132,7 +136,7 @@ impl Daemon<'_> {
             gateway: self.options.gateway.as_str(),
             state: &self.desired,
             verdicts: &self.publishing.verdicts,
-            facts: &self.facts(failures),
+            facts: &self.facts(self.publishing.failures),
             own_status: self.options.own_status,
         };
         hand_over(writer, &said, cluster);

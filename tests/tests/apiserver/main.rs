@@ -16,5 +16,6 @@ mod objects;
 mod outages;
 mod proxy;
 mod refusals;
+mod restless;
 mod rights;
 mod support;
