@@ -7,7 +7,7 @@ use natgw_common::{
         DropReason::{FlowConflict, Fragment, NoSession},
         SessionStat::{Created, Reclaimed},
     },
-    tcp_state::TcpState::{AnsweredByInternal, Closed, FinPeer, OpeningPeer, Reset},
+    tcp_state::TcpState::{AnsweredByInternal, AnsweredByPeer, Closed, FinPeer, OpeningInternal, OpeningPeer, Reset},
 };
 use natgw_tests::prog_run::{Age, EIP, EIP2, Flow, L4, PEER, PEER2, POD, POD2, Pkt, Row, RuleSet, check_all};
 
@@ -23,6 +23,31 @@ fn rules() -> RuleSet {
 
 fn tcp() -> Flow {
     Flow::dnat(TCP, SERVER, DIALLED, CLIENT)
+}
+
+/// The same flow of the pod, which it has begun behind SNAT.
+fn begun_by_the_pod() -> Flow {
+    Flow::snat(TCP, SERVER, (EIP, 8080), CLIENT)
+}
+
+fn conflicts() -> Vec<Row> {
+    vec![
+        Row::ext_in("a flow of the pod that was never accepted gives way", &Pkt::tcp("A", CLIENT, DIALLED))
+            .rules(rules())
+            .before([begun_by_the_pod().state(OpeningInternal)])
+            .redirects(&Pkt::tcp("A", CLIENT, SERVER).hop(), DnatIn)
+            .stat(Created)
+            .stat(Reclaimed)
+            .after([tcp().state(OpeningPeer)]),
+        Row::ext_in("one that was answered does not", &Pkt::tcp("A", CLIENT, DIALLED))
+            .rules(rules())
+            .before([begun_by_the_pod().state(AnsweredByPeer)])
+            .drops(FlowConflict),
+        Row::ext_in("nor one on which an RST was seen", &Pkt::tcp("A", CLIENT, DIALLED))
+            .rules(rules())
+            .before([begun_by_the_pod().state(Reset)])
+            .drops(FlowConflict),
+    ]
 }
 
 fn flows() -> Vec<Row> {
@@ -207,7 +232,7 @@ fn refusals() -> Vec<Row> {
 }
 
 pub(crate) fn rows() -> Vec<Row> {
-    [flows(), exits(), refusals()].concat()
+    [flows(), conflicts(), exits(), refusals()].concat()
 }
 
 #[test]
