@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     progress,
-    report::{Report, Restart},
+    report::{Report, Restart, verdict},
     stage::Stage,
     traffic::Traffic,
 };
@@ -63,10 +63,6 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     report.add("maps unchanged", verdict(difference.is_empty(), format!("{} entries differ", difference.len())));
     report.add("ready within a second", verdict(took < READY, format!("{} ms", took.as_millis())));
     report.restart = Some(Restart { sent, lost, resets, map_writes: writes, ready_ms: took.as_millis() });
-}
-
-fn verdict(holds: bool, detail: String) -> Result<String, String> {
-    if holds { Ok(detail) } else { Err(detail) }
 }
 
 /// The session of the connection from `local`, as bpftool prints it.

@@ -9,7 +9,7 @@ use natgw_tests::maps::MapDump;
 
 use crate::{
     progress,
-    report::{Reboot, Report},
+    report::{Reboot, Report, verdict},
     stage::Stage,
     traffic::Traffic,
 };
@@ -43,14 +43,18 @@ pub(crate) fn run(stage: &mut Stage, report: &mut Report) {
     stage.daemon.wait_complete();
     let difference = before.difference(&MapDump::rules(&stage.gateway));
     // The sessions went with the pins; a floating IP needs none.
-    let seen = traffic.stop_without_sessions();
-    let (sent, lost) = seen.packets();
-    let ok = |holds: bool, detail: String| if holds { Ok(detail) } else { Err(detail) };
-    let gone = format!("{lost} of {sent} packets lost meanwhile");
-    report
-        .add("rebooted: every rule translates", ok(took < BACK, format!("{} ms after exec; {gone}", took.as_millis())));
+    let seen = traffic.stop_without_sessions(&stage.net);
+    let ((sent, lost), resets) = (seen.packets(), seen.resets);
+    let gone = format!("{lost} of {sent} packets lost meanwhile, {resets} connections reset");
+    report.add(
+        "rebooted: every rule translates",
+        verdict(took < BACK, format!("{} ms after exec; {gone}", took.as_millis())),
+    );
     seen.report_transfers("rebooted, its connection goes on", report);
-    report.add("rebooted: maps as before", ok(difference.is_empty(), format!("{} entries differ", difference.len())));
+    report.add(
+        "rebooted: maps as before",
+        verdict(difference.is_empty(), format!("{} entries differ", difference.len())),
+    );
     let new = Traffic::start(stage).map(|traffic| {
         traffic.wait_bytes();
         traffic.stop(&stage.net)

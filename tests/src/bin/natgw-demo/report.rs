@@ -13,6 +13,11 @@ struct Check {
     detail: String,
 }
 
+/// The result of a check that `holds` or not.
+pub(crate) fn verdict(holds: bool, detail: String) -> Result<String, String> {
+    if holds { Ok(detail) } else { Err(detail) }
+}
+
 /// What the kill cost.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Restart {

@@ -93,12 +93,13 @@ impl Traffic {
     }
 
     /// Stops it after all sessions were lost: only the connection through the floating IP has to go on.
-    pub(crate) fn stop_without_sessions(self) -> Seen {
+    pub(crate) fn stop_without_sessions(self, net: &Topology) -> Seen {
         self.fip.wait_bytes(500_000);
+        let resets = resets::count(&self.resets.since(net));
         let transfers = vec![(FIP, self.fip.stop())];
         self.snat.abandon();
         self.dnat.abandon();
-        Seen { probes: stop(self.udp, self.ping), transfers, resets: 0 }
+        Seen { probes: stop(self.udp, self.ping), transfers, resets }
     }
 }
 
