@@ -21,7 +21,7 @@ use natgw_userspace::core::objects::Kind;
 const DISCARD: u16 = 9;
 /// Every port that a source NAT hands out.
 const ALL_PORTS: RangeInclusive<u16> = 1024..=65535;
-/// More flows than are refused by chance.
+/// More flows than there is room for.
 const FURTHER: RangeInclusive<u16> = 2000..=2199;
 
 fn rules() -> Rules {

@@ -25,7 +25,7 @@ use crate::scale;
 /// Enough for a 99th percentile that two outliers do not make.
 const SAMPLES: u16 = 300;
 /// What half of them may take at most. P9 asks for 50 ms of 99 in 100; docs/performance.md says how far that is.
-const MEDIAN: Duration = Duration::from_millis(200);
+const MEDIAN: Duration = Duration::from_millis(90);
 /// Between two packets that ask whether the rule is there yet: the resolution.
 const ASK: Duration = Duration::from_micros(500);
 /// Ports that no stored rule has.
