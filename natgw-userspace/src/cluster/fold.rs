@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 
-use super::watched::Watched;
+use super::{watch::Told, watched::Watched};
 use crate::core::{
     diagnostic::Diagnostic,
     index::Index,
@@ -27,6 +27,8 @@ pub(super) struct Fold {
     index: Index,
     observed: BTreeMap<ObjectKey, Observed>,
     malformed: BTreeMap<ObjectKey, Diagnostic>,
+    /// Kinds of which something is known: what the server had at hand, or all.
+    known: BTreeSet<Kind>,
     listed: BTreeSet<Kind>,
     /// Objects of which [`Observed`] has changed since this was last taken.
     fresh: BTreeSet<ObjectKey>,
@@ -52,8 +54,21 @@ impl Change {
 }
 
 impl Fold {
-    /// Takes in an event of the watch of `kind`.
-    pub(super) fn take(&mut self, kind: Kind, event: Event<Watched>) -> Change {
+    /// Takes in what is heard about the objects of `kind`.
+    pub(super) fn take(&mut self, kind: Kind, told: Told) -> Change {
+        match told {
+            Told::AtHand(objects) => {
+                let mut change = Change { desired: self.known.insert(kind), observed: false };
+                for watched in objects {
+                    change.add(self.apply(kind, watched));
+                }
+                change
+            }
+            Told::Event(event) => self.take_event(kind, event),
+        }
+    }
+
+    fn take_event(&mut self, kind: Kind, event: Event<Watched>) -> Change {
         match event {
             Event::Init => {
                 self.listing.insert(kind, BTreeSet::new());
@@ -116,7 +131,10 @@ impl Fold {
         let seen = self.listing.remove(&kind).unwrap_or_default();
         let gone: Vec<ObjectKey> =
             self.observed.keys().filter(|key| key.kind == kind && !seen.contains(&key.name)).cloned().collect();
-        let mut change = Change { desired: self.listed.insert(kind), observed: false };
+        let first = self.known.insert(kind);
+        // That one more kind of several is complete changes nothing.
+        let desired = first | (self.listed.insert(kind) && self.unlisted().next().is_none());
+        let mut change = Change { desired, observed: false };
         for key in gone {
             change.add(self.delete(&key));
         }
@@ -143,6 +161,11 @@ impl Fold {
     /// What is wrong with objects that cannot be read.
     pub(super) fn malformed(&self) -> impl Iterator<Item = &Diagnostic> {
         self.malformed.values()
+    }
+
+    /// Required kinds of which nothing is known yet.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = Kind> {
+        Kind::REQUIRED.into_iter().filter(|kind| !self.known.contains(kind))
     }
 
     /// Required kinds that have not been listed once.

@@ -20,7 +20,7 @@ use super::{
     links::Links,
     watch::{Heard, Selection, watch},
 };
-pub use super::{links::WatchCount, watch::List};
+pub use super::{links::WatchCount, watch::First};
 use crate::core::{
     diagnostic::Diagnostic,
     index::Index,
@@ -70,7 +70,7 @@ impl ClusterSource {
         options: &ClusterOptions,
         gateway: &str,
         watching: Watching,
-        first: List,
+        first: First,
     ) -> Result<Self, ClientError> {
         let links = Links::default();
         let client = connect(options, &links).await?;
@@ -84,7 +84,7 @@ impl ClusterSource {
                     Watching::Labelled,
                 ) => Some(format!("{GATEWAY_LABEL}={gateway}")),
             };
-            let selection = Selection { labels, list: first };
+            let selection = Selection { labels, first };
             tasks.spawn(watch(kind, client.clone(), selection, links.clone(), sender.clone()));
         }
         let gateway = ObjectKey::new(Kind::VpcNatGateway, gateway);
@@ -98,9 +98,9 @@ impl ClusterSource {
     }
 
     /// Returns when something changed since the last call and has come to rest for a moment, but with objects only when
-    /// all have been listed: rules without their EIPs would look like mistakes. Cancel-safe.
+    /// something is known of every kind: rules without their EIPs would look like mistakes. Cancel-safe.
     pub async fn changed(&mut self) -> Change {
-        while self.pending == Change::default() || self.fold.unlisted().next().is_some() {
+        while self.pending == Change::default() || self.fold.unknown().next().is_some() {
             tokio::select! {
                 heard = self.heard.recv() => self.take(heard),
                 // Nothing is asked for, but there is something to report.
@@ -119,8 +119,8 @@ impl ClusterSource {
 
     fn take(&mut self, heard: Option<Heard>) {
         // The senders live as long as the tasks, and those as long as this.
-        if let Some((kind, event)) = heard {
-            let change = self.fold.take(kind, event);
+        if let Some((kind, told)) = heard {
+            let change = self.fold.take(kind, told);
             self.pending.add(change);
         }
     }
@@ -154,12 +154,26 @@ impl ClusterSource {
         self.fold.malformed().cloned().collect()
     }
 
+    /// Whether something is known of every kind, but not yet whether it is the newest.
+    #[must_use]
+    pub fn is_at_hand(&self) -> bool {
+        self.fold.unknown().next().is_none() && self.fold.unlisted().next().is_some()
+    }
+
     /// Why it is not known yet what the gateway should do; `None` when it is.
     #[must_use]
     pub fn incomplete(&self) -> Option<String> {
         let unlisted: Vec<_> = self.fold.unlisted().map(Kind::plural).collect();
         if !unlisted.is_empty() {
-            return Some(format!("the cluster has not been read yet ({})", unlisted.join(", ")));
+            let unlisted = unlisted.join(", ");
+            return Some(if self.is_at_hand() {
+                format!(
+                    "in force is what the API server had in memory; it has yet to say what is newest, and nothing is \
+                     removed until then ({unlisted})"
+                )
+            } else {
+                format!("the cluster has not been read yet ({unlisted})")
+            });
         }
         let name = &self.gateway.name;
         self.index().get(&self.gateway).is_none().then(|| {

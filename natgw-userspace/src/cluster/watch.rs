@@ -5,9 +5,10 @@ use std::{pin::pin, time::Duration};
 use futures::StreamExt as _;
 use kube::{
     Api, Client,
+    api::ListParams,
     runtime::watcher::{self, Config, Event, watcher},
 };
-use tokio::sync::mpsc::Sender;
+use tokio::{sync::mpsc::Sender, time::timeout};
 
 use super::{
     delays::Delays,
@@ -21,81 +22,87 @@ use crate::core::objects::Kind;
 pub(super) const WATCH_TIMEOUT: u32 = 60;
 /// Objects per page of a list.
 const PAGE: u32 = 2000;
+/// What is at hand comes at once, or the newest had better be asked for.
+const AT_HAND: Duration = Duration::from_secs(5);
 
-/// An event of the watch of a kind.
-pub(super) type Heard = (Kind, Event<Watched>);
+/// What is heard about the objects of a kind.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are events")]
+pub(super) enum Told {
+    /// All that the server had in memory. It may be of a moment ago.
+    AtHand(Vec<Watched>),
+    /// An event of the watch.
+    Event(Event<Watched>),
+}
+
+/// Which kind it is about.
+pub(super) type Heard = (Kind, Told);
 
 /// How the objects of a kind are chosen and read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Selection {
     /// A label selector; `None`: all.
     pub(super) labels: Option<String>,
-    /// How the next list is read.
-    pub(super) list: List,
+    /// What is read first.
+    pub(super) first: First,
 }
 
-/// How a list is read. Always the newest there is: `complete` is said after it, so it may not be of a moment ago. That
-/// also rules out kube's streaming lists (ADR 0016), which begin wherever the server's memory happens to be.
+/// What is read first. Whatever it is, the newest list there is follows, and only that one is complete: what it does not
+/// name is removed, so it may not be of a moment ago. That also rules out kube's streaming lists (ADR 0016).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum List {
-    /// In pages: what nobody waits for is kind to the memory of both sides.
+pub enum First {
+    /// The newest list, in pages: what nobody waits for is kind to the memory of both sides.
     #[default]
-    Paged,
-    /// In one answer, in two thirds of the time. For a gateway that has nothing yet.
-    Whole,
+    Newest,
+    /// What the server has in memory, in one answer and in a third of the time, also while its etcd is away. For a gateway
+    /// that has nothing yet.
+    AtHand,
 }
 
 impl Selection {
     fn config(&self) -> Config {
-        let mut config = Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
-        if let Some(labels) = &self.labels {
-            config = config.labels(labels);
+        let config = Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
+        match &self.labels {
+            Some(labels) => config.labels(labels),
+            None => config,
         }
-        match self.list {
-            List::Paged => config,
-            List::Whole => Config { page_size: None, ..config },
-        }
+    }
+
+    /// `None`: whatever was wrong with it, the list that follows tells.
+    async fn at_hand(&self, api: &Api<Watched>) -> Option<Vec<Watched>> {
+        let all = ListParams { label_selector: self.labels.clone(), ..ListParams::default() }.match_any();
+        let list = timeout(AT_HAND, api.list(&all)).await.ok()?;
+        list.inspect_err(|error| tracing::debug!(%error, "nothing at hand")).ok().map(|list| list.items)
     }
 }
 
 /// Watches until the receiver is gone.
-pub(super) async fn watch(kind: Kind, client: Client, mut selection: Selection, links: Links, heard: Sender<Heard>) {
+pub(super) async fn watch(kind: Kind, client: Client, selection: Selection, links: Links, heard: Sender<Heard>) {
     let api: Api<Watched> = Api::all_with(client, &kind);
+    if selection.first == First::AtHand
+        && let Some(objects) = selection.at_hand(&api).await
+        && heard.send((kind, Told::AtHand(objects))).await.is_err()
+    {
+        return;
+    }
     // Gateways start together after an outage; they should not ask together.
     let mut delays = Delays::default();
-    loop {
-        let mut events = pin!(watcher(api.clone(), selection.config()));
-        let mut listed = false;
-        loop {
-            match events.next().await {
-                // The watch could not be resumed: nobody waits any more.
-                Some(Ok(Event::Init)) if listed && selection.list == List::Whole => {
-                    selection.list = List::Paged;
-                    break;
-                }
+    let mut events = pin!(watcher(api, selection.config()));
+    // It never ends by itself.
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
                 // The beginning of an attempt is no success.
-                Some(Ok(event)) => {
-                    if matches!(event, Event::Init) {
-                        links.listing(kind);
-                    } else {
-                        delays.reset();
-                        listed |= matches!(event, Event::InitDone);
-                    }
-                    if heard.send((kind, event)).await.is_err() {
-                        return;
-                    }
+                if matches!(event, Event::Init) {
+                    links.listing(kind);
+                } else {
+                    delays.reset();
                 }
-                Some(Err(error)) => {
-                    pause(kind, &error, &links, delays.next()).await;
-                    // One answer with everything may be more than this connection carries in time.
-                    if selection.list == List::Whole && matches!(error, watcher::Error::InitialListFailed(_)) {
-                        selection.list = List::Paged;
-                        break;
-                    }
+                if heard.send((kind, Told::Event(event))).await.is_err() {
+                    return;
                 }
-                // It never ends by itself.
-                None => return,
             }
+            Err(error) => pause(kind, &error, &links, delays.next()).await,
         }
     }
 }

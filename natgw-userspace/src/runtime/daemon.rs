@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     cli::{Attach, Switch, Unmatched},
-    cluster::source::{ClusterSource, List},
+    cluster::source::{ClusterSource, First},
     core::{
         desired::DesiredState,
         diagnostic::Diagnostic,
@@ -454,12 +454,12 @@ impl<'a> Daemon<'a> {
     async fn open_source(&mut self) {
         match self.options.source {
             SourceOptions::Manifests(_) => {
-                let opened = Source::open(&self.options.source, &self.options.gateway, List::Paged).await;
+                let opened = Source::open(&self.options.source, &self.options.gateway, First::Newest).await;
                 self.take_source(opened);
             }
             // Whatever comes of it, everything is looked at again after the usual wait.
             SourceOptions::Cluster(..) if self.opening.is_none() => {
-                self.opening = Some(startup::open(self.options, List::Paged));
+                self.opening = Some(startup::open(self.options, First::Newest));
                 self.backoff.failed(tokio::time::Instant::now());
             }
             SourceOptions::Cluster(..) => {
@@ -507,7 +507,7 @@ impl<'a> Daemon<'a> {
         }
         self.observer.health.read(reading.incomplete.as_deref());
         let complete = reading.incomplete.is_none();
-        let held = reading.incomplete.filter(|_| !self.complete);
+        let held = reading.incomplete.filter(|_| !self.complete && !reading.awaited);
         self.complete |= complete;
         self.reporter.problems("fail static", held);
         changed

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::Options;
 use crate::{
-    cluster::source::List,
+    cluster::source::First,
     datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, MapsError},
     exit::{Exit, Failure},
     net::{NetNs, NetNsError},
@@ -72,7 +72,7 @@ pub(super) type Opening = JoinHandle<Result<Source, String>>;
 
 /// Begins to open a cluster. On a thread of its own: the kubeconfig may name a program that gets the credentials, and kube
 /// waits for its end.
-pub(super) fn open(options: &Options, first: List) -> Opening {
+pub(super) fn open(options: &Options, first: First) -> Opening {
     let (source, gateway) = (options.source.clone(), options.gateway.clone());
     tokio::task::spawn_blocking(move || Handle::current().block_on(Source::open(&source, &gateway, first)))
 }
@@ -93,7 +93,7 @@ pub(super) async fn start(
     // A cluster lists thousands of objects while the kernel verifies the programs.
     let opening = match &options.source {
         SourceOptions::Cluster(..) => {
-            let first = if paths.links().exists() { List::Paged } else { List::Whole };
+            let first = if paths.links().exists() { First::Newest } else { First::AtHand };
             Some(open(options, first))
         }
         SourceOptions::Manifests(_) => None,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::{
     cluster::{
         ClusterOptions,
-        source::{ClusterSource, List, Watching},
+        source::{ClusterSource, First, Watching},
     },
     core::{diagnostic::Diagnostic, index::Index},
 };
@@ -44,6 +44,8 @@ pub struct Reading {
     pub diagnostics: Vec<Diagnostic>,
     /// Why what was read may be less than everything; `None` when it is everything.
     pub incomplete: Option<String>,
+    /// It is incomplete only because the rest is on its way.
+    pub awaited: bool,
 }
 
 /// What woke whoever waited for [`Source::changed`].
@@ -64,7 +66,7 @@ impl Source {
     ///
     /// # Errors
     /// In words: the directory cannot be watched, or the cluster's configuration cannot be used.
-    pub async fn open(options: &SourceOptions, gateway: &str, first: List) -> Result<Self, String> {
+    pub async fn open(options: &SourceOptions, gateway: &str, first: First) -> Result<Self, String> {
         match options {
             SourceOptions::Manifests(dir) => {
                 let source = ManifestSource::new(dir).map_err(|error| error.to_string())?;
@@ -85,9 +87,13 @@ impl Source {
                 state.snapshot = state.source.load();
                 state.index = state.snapshot.objects.iter().cloned().collect();
                 let incomplete = state.snapshot.incomplete();
-                Reading { diagnostics: state.snapshot.diagnostics.clone(), incomplete }
+                Reading { diagnostics: state.snapshot.diagnostics.clone(), incomplete, awaited: false }
             }
-            Self::Cluster(source) => Reading { diagnostics: source.diagnostics(), incomplete: source.incomplete() },
+            Self::Cluster(source) => Reading {
+                diagnostics: source.diagnostics(),
+                incomplete: source.incomplete(),
+                awaited: source.is_at_hand(),
+            },
         }
     }
 

@@ -137,14 +137,24 @@ impl Cluster {
     /// # Panics
     /// When it does not get ready.
     pub fn restart_etcd(&self) {
+        self.without_etcd(|| ());
+    }
+
+    /// The same, and what `meanwhile` does is done while there is no etcd.
+    ///
+    /// # Panics
+    /// When the new one does not get ready.
+    pub fn without_etcd<T>(&self, meanwhile: impl FnOnce() -> T) -> T {
+        self.lock_etcd().kill();
+        let done = meanwhile();
         let mut etcd = self.lock_etcd();
-        etcd.kill();
         *etcd = Etcd::start(&self.place, &self.runtime);
         etcd.wait_ready(&self.runtime);
         // Its connections to etcd are new too.
         if let Some(apiserver) = self.lock_apiserver().as_mut() {
             apiserver.wait_ready(&self.runtime, &self.admin);
         }
+        done
     }
 
     /// Makes etcd forget every revision but the last: lists with an old continue token get 410, and so do watches once

@@ -19,3 +19,4 @@ mod refusals;
 mod restless;
 mod rights;
 mod support;
+mod without_etcd;

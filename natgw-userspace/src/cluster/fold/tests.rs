@@ -16,11 +16,11 @@ fn names(fold: &Fold) -> Vec<&str> {
 }
 
 fn list(fold: &mut Fold, objects: &[Watched]) -> Change {
-    let mut change = fold.take(KIND, Event::Init);
+    let mut change = fold.take_event(KIND, Event::Init);
     for object in objects {
-        change.add(fold.take(KIND, Event::InitApply(object.clone())));
+        change.add(fold.take_event(KIND, Event::InitApply(object.clone())));
     }
-    change.add(fold.take(KIND, Event::InitDone));
+    change.add(fold.take_event(KIND, Event::InitDone));
     change
 }
 
@@ -38,8 +38,8 @@ fn what_a_new_list_does_not_name_is_gone() {
 fn a_list_that_breaks_off_removes_nothing() {
     let mut fold = Fold::default();
     list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
-    fold.take(KIND, Event::Init);
-    fold.take(KIND, Event::InitApply(eip("b", &json!("203.0.113.2"))));
+    fold.take_event(KIND, Event::Init);
+    fold.take_event(KIND, Event::InitApply(eip("b", &json!("203.0.113.2"))));
     assert_eq!(names(&fold), ["a", "b"]);
     list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
     assert_eq!(names(&fold), ["a", "b"], "the names of the broken list count no more");
@@ -50,7 +50,7 @@ fn the_same_again_is_no_change() {
     let mut fold = Fold::default();
     let object = eip("a", &json!("203.0.113.1"));
     list(&mut fold, std::slice::from_ref(&object));
-    assert_eq!(fold.take(KIND, Event::Apply(object.clone())), Change::default());
+    assert_eq!(fold.take_event(KIND, Event::Apply(object.clone())), Change::default());
     assert_eq!(list(&mut fold, &[object]), Change::default());
 }
 
@@ -60,7 +60,7 @@ fn a_change_of_status_alone_asks_for_nothing() {
     let mut object = eip("a", &json!("203.0.113.1"));
     list(&mut fold, std::slice::from_ref(&object));
     object.status = json!({"ready": true});
-    assert_eq!(fold.take(KIND, Event::Apply(object)), Change { desired: false, observed: true });
+    assert_eq!(fold.take_event(KIND, Event::Apply(object)), Change { desired: false, observed: true });
     assert_eq!(fold.observed(&ObjectKey::new(KIND, "a")).map(|seen| &seen.status), Some(&json!({"ready": true})));
 }
 
@@ -71,10 +71,10 @@ fn objects_are_fresh_once_when_what_is_said_of_them_changes_or_they_go() {
     let mut object = eip("a", &json!("203.0.113.1"));
     list(&mut fold, &[object.clone(), eip("b", &json!("203.0.113.2"))]);
     assert_eq!(fold.take_fresh(), BTreeSet::from([key("a"), key("b")]));
-    fold.take(KIND, Event::Apply(eip("a", &json!("203.0.113.9"))));
+    fold.take_event(KIND, Event::Apply(eip("a", &json!("203.0.113.9"))));
     assert_eq!(fold.take_fresh(), BTreeSet::new(), "a new spec is a matter of the next pass");
     object.status = json!({"ready": true});
-    fold.take(KIND, Event::Apply(object));
+    fold.take_event(KIND, Event::Apply(object));
     assert_eq!(fold.take_fresh(), BTreeSet::from([key("a")]));
     list(&mut fold, &[]);
     assert_eq!(fold.take_fresh(), BTreeSet::from([key("a"), key("b")]));
@@ -85,17 +85,17 @@ fn a_malformed_object_keeps_its_last_good_version_and_no_other_is_touched() {
     let mut fold = Fold::default();
     list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
     let before = fold.index().clone();
-    let change = fold.take(KIND, Event::Apply(eip("a", &json!({"x": 1}))));
+    let change = fold.take_event(KIND, Event::Apply(eip("a", &json!({"x": 1}))));
     assert!(change.desired, "its condition changes");
     assert_eq!(*fold.index(), before);
     let problem = fold.malformed().next().expect("said");
     assert_eq!(problem.field, "spec.v4ip");
     assert!(problem.fix.contains("stays in force"), "{problem}");
-    fold.take(KIND, Event::Apply(eip("a", &json!("203.0.113.9"))));
+    fold.take_event(KIND, Event::Apply(eip("a", &json!("203.0.113.9"))));
     assert_eq!(fold.malformed().count(), 0);
-    fold.take(KIND, Event::Apply(eip("new", &json!(["x"]))));
+    fold.take_event(KIND, Event::Apply(eip("new", &json!(["x"]))));
     assert_eq!(names(&fold), ["a", "b"]);
-    fold.take(KIND, Event::Delete(eip("new", &json!("x"))));
+    fold.take_event(KIND, Event::Delete(eip("new", &json!("x"))));
     assert_eq!(fold.malformed().count(), 0);
 }
 
@@ -104,8 +104,35 @@ fn all_required_kinds_are_listed_once_even_when_empty() {
     let mut fold = Fold::default();
     for kind in Kind::REQUIRED {
         assert!(fold.unlisted().any(|unlisted| unlisted == kind));
-        fold.take(kind, Event::Init);
-        fold.take(kind, Event::InitDone);
+        fold.take_event(kind, Event::Init);
+        fold.take_event(kind, Event::InitDone);
+    }
+    assert_eq!(fold.unlisted().count(), 0);
+}
+
+#[test]
+fn what_is_at_hand_is_in_force_and_the_list_that_follows_removes_what_is_gone_from_it() {
+    let mut fold = Fold::default();
+    for kind in Kind::REQUIRED.into_iter().filter(|kind| *kind != KIND) {
+        assert!(fold.take(kind, Told::AtHand(Vec::new())).desired, "also that there is none");
+    }
+    assert_eq!(fold.unknown().collect::<Vec<_>>(), [KIND]);
+    let at_hand = vec![eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))];
+    assert_eq!(fold.take(KIND, Told::AtHand(at_hand)), Change { desired: true, observed: true });
+    assert_eq!((fold.unknown().count(), fold.unlisted().count()), (0, Kind::REQUIRED.len()));
+    assert_eq!(names(&fold), ["a", "b"]);
+
+    let newest = [eip("b", &json!("203.0.113.9")), eip("c", &json!("203.0.113.3"))];
+    assert_eq!(list(&mut fold, &newest), Change { desired: true, observed: true });
+    let want: Index = newest.iter().map(|object| object.object(KIND).expect("valid")).collect();
+    assert_eq!(*fold.index(), want);
+
+    // The last of the lists says that everything is known now, those before it nothing new.
+    let others: Vec<_> = fold.unlisted().collect();
+    for (index, kind) in others.iter().enumerate() {
+        fold.take_event(*kind, Event::Init);
+        let change = fold.take_event(*kind, Event::InitDone);
+        assert_eq!(change.desired, index + 1 == others.len(), "{kind}");
     }
     assert_eq!(fold.unlisted().count(), 0);
 }
@@ -136,15 +163,20 @@ proptest! {
     /// Whatever happens and whatever the watch misses: after a list the index equals the server's objects, and while
     /// the watch is connected it equals them at every moment.
     #[test]
-    fn any_history_gives_the_state_of_the_server(acts in prop::collection::vec(act(), 0..60)) {
+    fn any_history_gives_the_state_of_the_server(
+        at_hand in prop::collection::vec((0..4u8, 0..4u8), 0..4),
+        acts in prop::collection::vec(act(), 0..60),
+    ) {
         let mut server: BTreeMap<String, Watched> = BTreeMap::new();
         let mut fold = Fold::default();
+        let object = |(name, value): (u8, u8)| eip(&name.to_string(), &json!(format!("203.0.113.{value}")));
+        fold.take(KIND, Told::AtHand(at_hand.into_iter().map(object).collect()));
         list(&mut fold, &[]);
         let (mut connected, mut last) = (true, None);
         for act in acts {
             let event = match act {
                 Act::Write(name, value) => {
-                    let object = eip(&name.to_string(), &json!(format!("203.0.113.{value}")));
+                    let object = object((name, value));
                     server.insert(name.to_string(), object.clone());
                     Some(Event::Apply(object))
                 }
@@ -161,7 +193,7 @@ proptest! {
                 }
             };
             if let (Some(event), true) = (event, connected) {
-                fold.take(KIND, event.clone());
+                fold.take_event(KIND, event.clone());
                 last = Some(event);
             }
             if connected {

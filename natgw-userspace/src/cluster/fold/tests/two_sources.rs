@@ -144,12 +144,12 @@ type Said = (Index, BTreeSet<(String, String)>);
 fn by_cluster(objects: &[Value]) -> Said {
     let mut fold = Fold::default();
     for kind in Kind::ALL {
-        fold.take(kind, Event::Init);
+        fold.take_event(kind, Event::Init);
         for object in objects.iter().filter(|object| object["kind"] == kind.name()) {
             let watched: Watched = serde_json::from_value(object.clone()).expect("no spec makes a list unreadable");
-            fold.take(kind, Event::InitApply(watched));
+            fold.take_event(kind, Event::InitApply(watched));
         }
-        fold.take(kind, Event::InitDone);
+        fold.take_event(kind, Event::InitDone);
     }
     let said =
         fold.malformed().map(|problem| (problem.object.as_ref().expect("named").to_string(), problem.field.clone()));
