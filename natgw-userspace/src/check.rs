@@ -104,7 +104,7 @@ fn order(diagnostic: &Diagnostic) -> impl Ord {
 
 /// Every gateway that is defined, or that an EIP names.
 fn gateways_of(index: &Index) -> BTreeSet<String> {
-    let defined = index.of_kind(Kind::VpcNatGateway).map(|object| object.key.name.as_str());
+    let defined = index.of_kind(Kind::VpcNatGateway).map(|object| &*object.key.name);
     let named = index.of_kind(Kind::IptablesEip).filter_map(gateway_of);
     defined.chain(named).map(str::to_owned).collect()
 }

@@ -130,7 +130,7 @@ impl Fold {
     fn finish_listing(&mut self, kind: Kind) -> Change {
         let seen = self.listing.remove(&kind).unwrap_or_default();
         let gone: Vec<ObjectKey> =
-            self.observed.keys().filter(|key| key.kind == kind && !seen.contains(&key.name)).cloned().collect();
+            self.observed.keys().filter(|key| key.kind == kind && !seen.contains(&*key.name)).cloned().collect();
         let first = self.known.insert(kind);
         // That one more kind of several is complete changes nothing.
         let desired = first | (self.listed.insert(kind) && self.unlisted().next().is_none());

@@ -109,7 +109,7 @@ fn sentences(said: &[&Diagnostic]) -> String {
 /// Bandwidth policies that the gateway or one of its EIPs names.
 fn policies<'a>(index: &'a Index, gateway: &'a str) -> impl Iterator<Item = (ObjectKey, Verdict)> + 'a {
     let names = index.iter().filter_map(move |object| match &object.spec {
-        Spec::VpcNatGateway(spec) if object.key.name == gateway => spec.qos_policy.as_deref(),
+        Spec::VpcNatGateway(spec) if *object.key.name == *gateway => spec.qos_policy.as_deref(),
         Spec::IptablesEip(spec) if spec.nat_gw_dp.as_deref() == Some(gateway) => spec.qos_policy.as_deref(),
         Spec::VpcNatGateway(_)
         | Spec::IptablesEip(_)

@@ -12,7 +12,7 @@ fn eip(name: &str, v4ip: &Value) -> Watched {
 }
 
 fn names(fold: &Fold) -> Vec<&str> {
-    fold.index().iter().map(|object| object.key.name.as_str()).collect()
+    fold.index().iter().map(|object| &*object.key.name).collect()
 }
 
 fn list(fold: &mut Fold, objects: &[Watched]) -> Change {

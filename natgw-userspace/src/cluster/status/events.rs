@@ -129,7 +129,7 @@ fn event(gateway: &str, note: Note, now: SystemTime) -> Event {
         regarding: Some(ObjectReference {
             api_version: Some(API_VERSION.to_owned()),
             kind: Some(note.about.kind.name().to_owned()),
-            name: Some(note.about.name),
+            name: Some(note.about.name.to_string()),
             uid: Some(note.uid),
             ..ObjectReference::default()
         }),
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn the_names_of_an_object_and_a_gateway_may_be_as_long_as_names_can_be() {
         let mut long = note(Severity::Warning, "EipMissing");
-        long.about.name = format!("{}.{}", "a".repeat(235), "b".repeat(17));
+        long.about.name = format!("{}.{}", "a".repeat(235), "b".repeat(17)).into();
         let event = event(&"g".repeat(253), long, UNIX_EPOCH + Duration::from_nanos(u64::MAX));
         assert_eq!(event.metadata.name, Some(format!("{}.ffffffffffffffff", "a".repeat(235))));
         assert_eq!(event.reporting_instance.map(|instance| instance.len()), Some(128));

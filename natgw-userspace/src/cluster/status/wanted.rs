@@ -66,7 +66,7 @@ impl Write {
         json!({
             "apiVersion": API_VERSION,
             "kind": key.kind.name(),
-            "metadata": {"name": key.name, "uid": self.uid},
+            "metadata": {"name": &*key.name, "uid": self.uid},
             "status": status,
         })
     }

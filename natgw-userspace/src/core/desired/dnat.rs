@@ -3,7 +3,7 @@
 use natgw_common::abi::{DnatKey, DnatTarget, EipFlags};
 
 use super::{
-    DesiredState, Entry, Reason, by_seniority,
+    DesiredState, Entry, Reason,
     eips::{Eips, RuleEip},
     fields::{Problem, Report, TCP, address, port, precedence, protocol},
     fips::target_is_eip,
@@ -13,49 +13,77 @@ use crate::core::{
     objects::{IptablesDnatRuleSpec, Kind, Object, Spec},
 };
 
+/// A rule that can be programmed unless another one has precedence.
+struct Candidate<'a> {
+    key: DnatKey,
+    target: DnatTarget,
+    object: &'a Object,
+}
+
 /// After the floating IPs, whose shadow is looked up here.
 pub(super) fn build(index: &Index, eips: &Eips<'_>, state: &mut DesiredState, report: &mut Report) {
-    for object in by_seniority(index, Kind::IptablesDnatRule) {
-        let Spec::IptablesDnatRule(spec) = &object.spec else { continue };
-        let eip = match eips.of_rule(object, spec.eip.as_deref(), report) {
-            RuleEip::Elsewhere => continue,
-            RuleEip::Unusable => None,
-            RuleEip::Programmed(eip) => Some(eip),
-        };
-        let mapping = mapping(object, spec, report);
-        let (Some(eip), Some((external_port, proto, target))) = (eip, mapping) else { continue };
-        let key = DnatKey::new(eip, external_port.to_be_bytes(), proto);
-        let taken = state.dnat.contains_key(&key).then(|| state.owner(&Entry::Dnat(key))).flatten();
-        if let Some(first) = taken.and_then(|key| index.get(key)) {
-            let problem = Problem::new(
-                Reason::DuplicateDnat,
-                format!(
-                    "{} port {external_port} of IptablesEIP `{}` is mapped by IptablesDnatRule `{}`, which {}",
-                    if proto == TCP { "tcp" } else { "udp" },
-                    spec.eip.as_deref().unwrap_or_default(),
-                    first.key.name,
-                    precedence(first, object)
-                ),
-                "use another port, or delete one of the two",
-            );
-            report.error(&object.key, "spec.externalPort", problem);
-            continue;
+    let rules = index.of_kind(Kind::IptablesDnatRule).filter(|object| !object.deleting);
+    let mut candidates: Vec<_> = rules.filter_map(|object| candidate(object, eips, report)).collect();
+    // Those that want the same beside each other, the oldest first.
+    candidates.sort_unstable_by(|a, b| a.key.cmp(&b.key).then_with(|| a.object.seniority().cmp(&b.object.seniority())));
+    let mut winners = Vec::with_capacity(candidates.len());
+    for rivals in candidates.chunk_by(|a, b| a.key == b.key) {
+        let Some((first, others)) = rivals.split_first() else { continue };
+        for other in others {
+            report.error(&other.object.key, "spec.externalPort", is_mapped(&other.key, first.object, other.object));
         }
-        let shadow = state.fip_in.contains_key(&eip).then(|| state.owner(&Entry::Fip(eip))).flatten();
-        if let Some(fip) = shadow {
-            let problem = Problem::new(
-                Reason::ShadowedByFip,
-                format!("IptablesFIPRule `{}` takes every new flow to this EIP", fip.name),
-                "use another EIP, or delete one of the two",
-            );
-            report.warning(&object.key, "spec.eip", problem);
-        }
-        if state.eips.contains_key(&target.addr) {
-            report.warning(&object.key, "spec.internalIp", target_is_eip(target.addr));
-        }
-        state.dnat.insert(key, target);
-        state.owners.insert(Entry::Dnat(key), object.key.clone());
-        state.flag(eip, EipFlags::Dnat);
+        warn(first, state, report);
+        state.flag(first.key.eip, EipFlags::Dnat);
+        winners.push(first);
+    }
+    // In order, so that the maps are filled from one side: there are many.
+    state.dnat = winners.iter().map(|winner| (winner.key, winner.target)).collect();
+    let owners = winners.iter().map(|winner| (Entry::Dnat(winner.key), winner.object.key.clone()));
+    state.owners.append(&mut owners.collect());
+}
+
+fn candidate<'a>(object: &'a Object, eips: &Eips<'_>, report: &mut Report) -> Option<Candidate<'a>> {
+    let Spec::IptablesDnatRule(spec) = &object.spec else { return None };
+    let eip = match eips.of_rule(object, spec.eip.as_deref(), report) {
+        RuleEip::Elsewhere => return None,
+        RuleEip::Unusable => None,
+        RuleEip::Programmed(eip) => Some(eip),
+    };
+    let mapping = mapping(object, spec, report);
+    let (eip, (external_port, proto, target)) = (eip?, mapping?);
+    Some(Candidate { key: DnatKey::new(eip, external_port.to_be_bytes(), proto), target, object })
+}
+
+fn is_mapped(key: &DnatKey, first: &Object, other: &Object) -> Problem {
+    let eip = if let Spec::IptablesDnatRule(spec) = &other.spec { spec.eip.as_deref() } else { None };
+    Problem::new(
+        Reason::DuplicateDnat,
+        format!(
+            "{} port {} of IptablesEIP `{}` is mapped by IptablesDnatRule `{}`, which {}",
+            if key.proto == TCP { "tcp" } else { "udp" },
+            u16::from_be_bytes(key.port),
+            eip.unwrap_or_default(),
+            first.key.name,
+            precedence(first, other)
+        ),
+        "use another port, or delete one of the two",
+    )
+}
+
+/// Whether there is something odd about what is programmed all the same.
+fn warn(winner: &Candidate<'_>, state: &DesiredState, report: &mut Report) {
+    let (eip, object) = (winner.key.eip, &winner.object.key);
+    let shadow = state.fip_in.contains_key(&eip).then(|| state.owner(&Entry::Fip(eip))).flatten();
+    if let Some(fip) = shadow {
+        let problem = Problem::new(
+            Reason::ShadowedByFip,
+            format!("IptablesFIPRule `{}` takes every new flow to this EIP", fip.name),
+            "use another EIP, or delete one of the two",
+        );
+        report.warning(object, "spec.eip", problem);
+    }
+    if state.eips.contains_key(&winner.target.addr) {
+        report.warning(object, "spec.internalIp", target_is_eip(winner.target.addr));
     }
 }
 

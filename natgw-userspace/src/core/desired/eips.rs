@@ -59,10 +59,10 @@ impl<'a> Eips<'a> {
         let in_use = LazyCell::new(|| named_by_rules(index));
         for object in by_seniority(index, Kind::IptablesEip) {
             let Spec::IptablesEip(spec) = &object.spec else { continue };
-            if object.deleting && !in_use.contains(object.key.name.as_str()) {
+            if object.deleting && !in_use.contains(&*object.key.name) {
                 continue;
             }
-            standing.insert(object.key.name.as_str(), judge(index, gateway, object, spec, state, report));
+            standing.insert(&*object.key.name, judge(index, gateway, object, spec, state, report));
         }
         warn_of_twins_elsewhere(index, gateway, state, report);
         Self { standing }

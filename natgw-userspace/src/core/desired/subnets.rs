@@ -106,7 +106,7 @@ fn no_ipv4(name: &str, subnet: &SubnetSpec) -> Problem {
 fn vpc_routes(index: &Index, gateway: &VpcNatGatewaySpec, state: &mut DesiredState) {
     let (Some(vpc), Some(own)) = (&gateway.vpc, &gateway.subnet) else { return };
     let NextHop::Addr(via) = internal_gateway(index, gateway) else { return };
-    for object in index.of_kind(Kind::Subnet).filter(|object| !object.deleting && object.key.name != *own) {
+    for object in index.of_kind(Kind::Subnet).filter(|object| !object.deleting && *object.key.name != **own) {
         let Spec::Subnet(subnet) = &object.spec else { continue };
         let Some(cidr) = cidr_of(subnet).filter(|_| subnet.vpc.as_ref() == Some(vpc) && is_overlay(subnet)) else {
             continue;

@@ -9,7 +9,7 @@ mod network;
 mod specs;
 mod timestamp;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::printable::Printable;
 use serde::{Deserializer, Serialize, Serializer, de::Deserialize as _};
@@ -106,14 +106,14 @@ impl fmt::Display for Kind {
 pub struct ObjectKey {
     /// Its kind.
     pub kind: Kind,
-    /// `metadata.name`.
-    pub name: String,
+    /// `metadata.name`. Shared: each of ten thousand keys is kept in several places.
+    pub name: Arc<str>,
 }
 
 impl ObjectKey {
     /// The key of `kind`/`name`.
     #[must_use]
-    pub fn new(kind: Kind, name: impl Into<String>) -> Self {
+    pub fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
         Self { kind, name: name.into() }
     }
 }
@@ -148,7 +148,7 @@ pub struct Object {
 impl Object {
     /// An object without a timestamp, as a hand-written manifest gives it.
     #[must_use]
-    pub fn new(name: impl Into<String>, spec: impl Into<Spec>) -> Self {
+    pub fn new(name: impl Into<Arc<str>>, spec: impl Into<Spec>) -> Self {
         let spec = spec.into();
         Self { key: ObjectKey::new(spec.kind(), name), created: None, generation: 0, deleting: false, spec }
     }

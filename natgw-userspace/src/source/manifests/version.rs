@@ -98,7 +98,7 @@ mod tests {
 
     fn starts(version: &Version) -> Vec<(String, u64)> {
         let start = |places: &super::super::places::Places| places.start().position.expect("a place").line;
-        version.parsed().objects.iter().map(|(object, at)| (object.key.name.clone(), start(at))).collect()
+        version.parsed().objects.iter().map(|(object, at)| (object.key.name.to_string(), start(at))).collect()
     }
 
     #[test]

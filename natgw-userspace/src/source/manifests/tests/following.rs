@@ -168,7 +168,7 @@ async fn a_directory_that_is_removed_and_made_again_is_found_again() {
         fs::create_dir_all(&dir).expect("a directory");
         write(&dir, "a.yaml", &eip(&format!("e{round}"), "203.0.113.10"));
         let mut snapshot = next(&mut source).await;
-        while snapshot.objects.first().is_none_or(|object| object.key.name != format!("e{round}")) {
+        while snapshot.objects.first().is_none_or(|object| *object.key.name != *format!("e{round}")) {
             snapshot = next(&mut source).await;
         }
         assert_eq!(snapshot.diagnostics, []);

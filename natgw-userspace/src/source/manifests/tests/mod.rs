@@ -32,7 +32,7 @@ fn file(documents: &[String]) -> String {
 }
 
 fn names(snapshot: &Snapshot) -> Vec<&str> {
-    snapshot.objects.iter().map(|object| object.key.name.as_str()).collect()
+    snapshot.objects.iter().map(|object| &*object.key.name).collect()
 }
 
 /// Diagnostics as lines, with file names relative to `dir`.
