@@ -92,11 +92,14 @@ pub(super) async fn watch(kind: Kind, client: Client, selection: Selection, link
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                // The beginning of an attempt is no success.
-                if matches!(event, Event::Init) {
-                    links.listing(kind);
-                } else {
-                    delays.reset();
+                match event {
+                    // The beginning of an attempt is no success.
+                    Event::Init => links.listing(kind),
+                    Event::InitApply(_) | Event::InitDone => delays.reset(),
+                    Event::Apply(_) | Event::Delete(_) => {
+                        delays.reset();
+                        links.told(kind);
+                    }
                 }
                 if heard.send((kind, Told::Event(event))).await.is_err() {
                     return;

@@ -8,6 +8,7 @@
 pub mod cidr;
 pub mod desired;
 pub mod diagnostic;
+pub(crate) mod difference;
 pub mod index;
 pub mod objects;
 pub mod plan;

@@ -15,7 +15,10 @@ use std::collections::BTreeMap;
 use natgw_common::abi::{DnatKey, DnatTarget, EipEntry, Fip, SnatKey, SnatPool};
 
 use self::floating::floating;
-use super::desired::DesiredState;
+use super::{
+    desired::DesiredState,
+    difference::{changed, gone},
+};
 
 /// What the rule maps hold now.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -96,7 +99,7 @@ impl Plan {
 }
 
 impl Actual {
-    /// Carries out one write: the model of what the kernel does, for fakes and tests.
+    /// Carries out one write: the model of what the kernel does.
     pub fn apply(&mut self, op: &MapOp) {
         match *op {
             MapOp::PutEip(key, value) => drop(self.eips.insert(key, value)),
@@ -129,26 +132,26 @@ impl From<&DesiredState> for Actual {
 #[must_use]
 pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
     let mut ops = Vec::new();
-    ops.extend(changed(&desired.eips, &actual.eips).map(|(k, v)| MapOp::PutEip(k, v)));
+    ops.extend(changed(&desired.eips, &actual.eips).map(|(k, v)| MapOp::PutEip(*k, *v)));
     let floating = floating(desired, actual);
     ops.extend(floating.marks);
     // The outbound half of a floating IP comes first: a reply of the pod that finds no FIP_OUT entry could become an
     // SNAT session, which would outlive the moment. And it precedes SNAT, whose ports must not be handed out on an EIP
     // before its floating IP is marked stateful.
     ops.extend(floating.moves);
-    ops.extend(changed(&desired.dnat, &actual.dnat).map(|(k, v)| MapOp::PutDnat(k, v)));
+    ops.extend(changed(&desired.dnat, &actual.dnat).map(|(k, v)| MapOp::PutDnat(*k, *v)));
     // Keys are in the order of their prefix length. A host finds the longest prefix: what a wider network says must not
     // reach it before its own, newer one is there, and not again while its own, older one goes.
-    ops.extend(changed(&desired.snat, &actual.snat).rev().map(|(k, v)| MapOp::PutSnat(k, v)));
-    ops.extend(gone(&desired.snat, &actual.snat).map(MapOp::DelSnat));
-    ops.extend(gone(&desired.dnat, &actual.dnat).map(MapOp::DelDnat));
-    ops.extend(gone(&desired.fip_in, &actual.fip_in).map(MapOp::DelFipIn));
-    ops.extend(gone(&desired.fip_out, &actual.fip_out).map(MapOp::DelFipOut));
+    ops.extend(changed(&desired.snat, &actual.snat).rev().map(|(k, v)| MapOp::PutSnat(*k, *v)));
+    ops.extend(gone(&desired.snat, &actual.snat).copied().map(MapOp::DelSnat));
+    ops.extend(gone(&desired.dnat, &actual.dnat).copied().map(MapOp::DelDnat));
+    ops.extend(gone(&desired.fip_in, &actual.fip_in).copied().map(MapOp::DelFipIn));
+    ops.extend(gone(&desired.fip_out, &actual.fip_out).copied().map(MapOp::DelFipOut));
     ops.extend(floating.clears);
-    ops.extend(gone(&desired.eips, &actual.eips).map(MapOp::DelEip));
+    ops.extend(gone(&desired.eips, &actual.eips).copied().map(MapOp::DelEip));
 
     let mut end = Vec::new();
-    end.extend(gone(&desired.eips, &actual.eips).map(EndSessions::Eip));
+    end.extend(gone(&desired.eips, &actual.eips).copied().map(EndSessions::Eip));
     end.extend(
         actual
             .fip_in
@@ -162,35 +165,9 @@ pub fn plan(desired: &DesiredState, actual: &Actual) -> Plan {
             .filter(|(key, old)| {
                 old.port != key.port || desired.fip_in.get(&key.eip).is_none_or(|fip| fip.addr != old.addr)
             })
-            .map(|(key, target)| EndSessions::Dnat { key, target }),
+            .map(|(key, target)| EndSessions::Dnat { key: *key, target: *target }),
     );
     Plan { ops, end }
-}
-
-/// Entries of the first map that the second lacks or has with another value. Both maps are walked side by side: of ten thousand entries each is touched
-/// once.
-fn changed<K: Ord + Copy, V: PartialEq + Copy>(
-    of: &BTreeMap<K, V>,
-    against: &BTreeMap<K, V>,
-) -> impl DoubleEndedIterator<Item = (K, V)> {
-    let mut others = against.iter().peekable();
-    let mut entries = Vec::new();
-    for (key, value) in of {
-        while others.next_if(|(other, _)| *other < key).is_some() {}
-        if others.peek().is_none_or(|(other, its)| *other != key || *its != value) {
-            entries.push((*key, *value));
-        }
-    }
-    entries.into_iter()
-}
-
-/// Keys that should not be there.
-fn gone<K: Ord + Copy, V>(desired: &BTreeMap<K, V>, actual: &BTreeMap<K, V>) -> impl Iterator<Item = K> {
-    let mut wanted = desired.keys().peekable();
-    actual.keys().copied().filter(move |key| {
-        while wanted.next_if(|other| *other < key).is_some() {}
-        wanted.peek() != Some(&key)
-    })
 }
 
 #[cfg(test)]

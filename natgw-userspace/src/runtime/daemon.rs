@@ -35,7 +35,7 @@ use crate::{
     core::{
         desired::DesiredState,
         diagnostic::Diagnostic,
-        plan::{EndSessions, MapOp, Plan, plan},
+        plan::{Actual, EndSessions, MapOp, Plan, plan},
     },
     datapath::{AttachError, AttachMode, Datapath, GatewayPaths, Lock, MapsError, Mechanism, Side, Sweeper},
     exit::{Exit, Failure},
@@ -93,6 +93,8 @@ pub(super) struct Daemon<'a> {
     pub(super) complete: bool,
     /// `desired`, or while incomplete `desired` with all that is pinned.
     pub(super) effective: Arc<DesiredState>,
+    /// What the rule maps hold, as long as every write since they were read has succeeded.
+    known: Option<Actual>,
     /// EIPs that the kernel did not take into the map.
     unprogrammed: BTreeSet<[u8; 4]>,
     pending_end: Vec<EndSessions>,
@@ -143,6 +145,7 @@ impl<'a> Daemon<'a> {
             objects: 0,
             complete: false,
             effective: Arc::default(),
+            known: None,
             unprogrammed: BTreeSet::new(),
             pending_end: Vec::new(),
             mechanisms: [None; 2],
@@ -310,7 +313,7 @@ impl<'a> Daemon<'a> {
         let new_hook = work.hooks && !self.attached();
         let mut leaving = Vec::new();
         if work.rules && new_hook {
-            written = self.write_rules();
+            written = self.write_rules(cause);
         }
         if work.hooks {
             let (step, attach_errors) = self.hooks(cause);
@@ -335,7 +338,7 @@ impl<'a> Daemon<'a> {
             errors += self.reporter.problems("addresses", step.errors);
         }
         if work.rules && !new_hook {
-            written = self.write_rules();
+            written = self.write_rules(cause);
             if !self.unprogrammed.is_empty() && !self.occupied[1] {
                 (_, leaving) = self.network.add_addresses(&self.effective, &self.unprogrammed).await;
             }
@@ -368,6 +371,9 @@ impl<'a> Daemon<'a> {
         self.end_orphans();
         if cause == Cause::Drift {
             self.tell_exhaustion();
+        }
+        if matches!(cause, Cause::Drift | Cause::Retry) {
+            self.publishing.compare_all();
         }
         self.publish_soon(work.source);
     }
@@ -529,9 +535,12 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    /// Compares the rule maps with what should be there and writes the difference.
-    fn write_rules(&mut self) -> Written {
-        let actual = match block_in_place(|| self.datapath.maps().read_actual()) {
+    /// Compares the rule maps with what should be there and writes the difference. For a change of the objects the maps
+    /// are not read again: nobody else writes them, and whoever does so all the same is noticed at the next resync.
+    fn write_rules(&mut self, cause: Cause) -> Written {
+        let known = self.known.take().filter(|_| cause == Cause::Change);
+        let read = || block_in_place(|| self.datapath.maps().read_actual());
+        let mut actual = match known.map_or_else(read, Ok) {
             Ok(actual) => actual,
             Err(error) => return Written { errors: vec![error.to_string()], ..Written::default() },
         };
@@ -541,12 +550,16 @@ impl<'a> Daemon<'a> {
         let maps = self.datapath.maps();
         block_in_place(|| {
             for op in &plan.ops {
-                if let Err(error) = maps.apply(op) {
-                    written.errors.push(format!("{}: {error}", describe(op)));
-                    written.failed.push((*op, error.to_string()));
+                match maps.apply(op) {
+                    Ok(()) => actual.apply(op),
+                    Err(error) => {
+                        written.errors.push(format!("{}: {error}", describe(op)));
+                        written.failed.push((*op, error.to_string()));
+                    }
                 }
             }
         });
+        self.known = written.failed.is_empty().then_some(actual);
         let gone =
             plan.ops.iter().filter_map(|op| if let MapOp::DelEip(eip) = op { Some((*eip).into()) } else { None });
         self.unprogrammed = written.failed.iter().filter_map(|(op, _)| refused_eip(op)).collect();

@@ -17,6 +17,7 @@ use crate::{
     },
     core::{
         desired::{DesiredState, Entry},
+        difference::{changed, gone},
         objects::{Kind, ObjectKey},
         plan::MapOp,
         verdict::{Failures, Verdict, reason, verdicts},
@@ -44,6 +45,8 @@ pub(super) struct Publishing {
     verdicts: BTreeMap<ObjectKey, Verdict>,
     /// How many things had failed then.
     failures: usize,
+    /// What the server holds of every object is to be compared, whatever is news.
+    all: bool,
     /// What could not be written into the maps, by object.
     pub(super) map_failures: Failures,
     /// Addresses that could not be set.
@@ -57,6 +60,12 @@ impl Publishing {
     pub(super) fn start(&mut self, source: Option<&Source>, gateway: &str) {
         let cluster = source.and_then(Source::cluster);
         self.writer = cluster.map(|cluster| Writer::start(cluster.client(), gateway));
+        self.compare_all();
+    }
+
+    /// The next time, what the server holds of every object is compared with what is to be said.
+    pub(super) const fn compare_all(&mut self) {
+        self.all = true;
     }
 
     /// What was written so far, if the source is a cluster.
@@ -99,7 +108,8 @@ impl Daemon<'_> {
         self.source.as_ref().and_then(Source::cluster).is_some_and(ClusterSource::is_unsettled)
     }
 
-    /// Judges every object of the last pass and hands the writer what has to be said about them.
+    /// Judges every object of the last pass and hands the writer what has to be said about those of which the verdict or
+    /// the status has changed.
     pub(super) fn publish(&mut self) {
         if !self.may_publish() {
             return;
@@ -107,11 +117,19 @@ impl Daemon<'_> {
         let failures = self.failures();
         let gateway = self.options.gateway.as_str();
         let Some(source) = self.source.as_mut() else { return };
-        // Every object is looked at.
-        drop(source.cluster_mut().map(ClusterSource::take_fresh));
+        let mut news = source.cluster_mut().map(ClusterSource::take_fresh).unwrap_or_default();
         let verdicts = verdicts(source.index(), gateway, &self.desired, &self.diagnostics, &failures);
-        (self.publishing.verdicts, self.publishing.failures) = (verdicts, failures.len());
-        self.say(|writer, said, cluster| writer.set(differences(said, cluster)));
+        self.publishing.failures = failures.len();
+        let before = std::mem::replace(&mut self.publishing.verdicts, verdicts);
+        // A status that mirrors specs says something of other objects, too.
+        if std::mem::take(&mut self.publishing.all) || self.options.own_status {
+            return self.say(|writer, said, cluster| writer.set(differences(said, cluster)));
+        }
+        let now = &self.publishing.verdicts;
+        news.extend(changed(now, &before).map(|(key, _)| key).chain(gone(now, &before)).cloned());
+        // It says how many entries there are.
+        news.insert(ObjectKey::new(Kind::VpcNatGateway, gateway));
+        self.say(|writer, said, cluster| writer.update(differences_of(said, cluster, news)));
     }
 
     /// Hands the writer what has to be said about the objects whose status has changed: the verdicts are what they were.

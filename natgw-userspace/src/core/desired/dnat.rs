@@ -30,7 +30,7 @@ pub(super) fn build(index: &Index, eips: &Eips<'_>, state: &mut DesiredState, re
     for rivals in candidates.chunk_by(|a, b| a.key == b.key) {
         let Some((first, others)) = rivals.split_first() else { continue };
         for other in others {
-            report.error(&other.object.key, "spec.externalPort", is_mapped(&other.key, first.object, other.object));
+            report.error(&other.object.key, "spec.externalPort", is_mapped(other.key, first.object, other.object));
         }
         warn(first, state, report);
         state.flag(first.key.eip, EipFlags::Dnat);
@@ -54,7 +54,7 @@ fn candidate<'a>(object: &'a Object, eips: &Eips<'_>, report: &mut Report) -> Op
     Some(Candidate { key: DnatKey::new(eip, external_port.to_be_bytes(), proto), target, object })
 }
 
-fn is_mapped(key: &DnatKey, first: &Object, other: &Object) -> Problem {
+fn is_mapped(key: DnatKey, first: &Object, other: &Object) -> Problem {
     let eip = if let Spec::IptablesDnatRule(spec) = &other.spec { spec.eip.as_deref() } else { None };
     Problem::new(
         Reason::DuplicateDnat,
