@@ -136,7 +136,11 @@ impl Server {
                         Switch::Forward => state.send_modify(|state| state.flow = Flow::Delayed(Duration::ZERO)),
                         Switch::Delay(delay) => state.send_modify(|state| state.flow = Flow::Delayed(delay)),
                         Switch::BlackHole => state.send_modify(|state| state.flow = Flow::Held),
-                        Switch::Refuse => listener = None,
+                        Switch::Refuse => {
+                            if let Some(listener) = listener.take() {
+                                listener::close(&listener);
+                            }
+                        }
                         Switch::Cut => {
                             state.send_modify(|state| state.cuts += 1);
                             while connections.join_next().await.is_some() {}

@@ -3,12 +3,13 @@
 use std::{
     fs::File,
     future,
-    net::{SocketAddr, TcpListener as Bound},
+    net::{Shutdown, SocketAddr, TcpListener as Bound},
     path::PathBuf,
     thread,
 };
 
 use nix::sched::{CloneFlags, setns};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Netns;
@@ -50,6 +51,15 @@ impl Listeners {
         }
         Bound::bind(self.address)
     }
+}
+
+/// Listens no more. Closing would not do: a process that another test starts at this moment has a copy of the descriptor
+/// until its exec.
+///
+/// # Panics
+/// When the kernel refuses.
+pub(super) fn close(listener: &TcpListener) {
+    SockRef::from(listener).shutdown(Shutdown::Both).expect("a socket that listens can be shut down");
 }
 
 /// The next connection; never one while nobody listens.
