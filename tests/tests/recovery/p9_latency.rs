@@ -24,8 +24,10 @@ use crate::scale;
 
 /// Enough for a 99th percentile that two outliers do not make.
 const SAMPLES: u16 = 300;
-/// What half of them may take at most. P9 asks for 50 ms of 99 in 100; docs/performance.md says how far that is.
-const MEDIAN: Duration = Duration::from_millis(90);
+/// What half of them may take at most, and 99 in 100. P9 asks for 50 ms of those, which docs/performance.md shows; here
+/// machines of half that speed have to pass too, but none that does what natgw did before.
+const MEDIAN: Duration = Duration::from_millis(40);
+const P99: Duration = Duration::from_millis(90);
 /// Between two packets that ask whether the rule is there yet: the resolution.
 const ASK: Duration = Duration::from_micros(500);
 /// Ports that no stored rule has.
@@ -61,12 +63,12 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent).div_ceil(100) - 1]
 }
 
-/// Prints what they came to; returns the median.
-fn in_words(name: &str, mut waits: Vec<Duration>) -> Duration {
+/// Prints what they came to; returns the median and the 99th percentile.
+fn in_words(name: &str, mut waits: Vec<Duration>) -> [Duration; 2] {
     waits.sort();
     let [p50, p99] = [50, 99].map(|percent| percentile(&waits, percent));
     println!("{name}: median {p50:.1?}, p99 {p99:.1?}, worst of {SAMPLES} {:.1?}", percentile(&waits, 100));
-    p50
+    [p50, p99]
 }
 
 #[test]
@@ -120,6 +122,6 @@ fn p9_an_object_created_beside_ten_thousand_rules_translates_soon() {
         from_answer.push(answered.saturating_duration_since(created));
     }
     in_words("from the request", from_request);
-    let median = in_words("from the API server's answer", from_answer);
-    assert!(median < MEDIAN, "{median:?}");
+    let [median, p99] = in_words("from the API server's answer", from_answer);
+    assert!(median < MEDIAN && p99 < P99, "{median:?} {p99:?}");
 }
