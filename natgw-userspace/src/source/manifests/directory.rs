@@ -4,7 +4,7 @@
 //! A volume that was unmounted, or a directory made anew, looks just the same and says nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ffi::{OsStr, OsString},
     fs, io,
     os::unix::fs::MetadataExt as _,
@@ -143,10 +143,9 @@ impl ManifestDir {
         for file in self.files.values() {
             diagnostics.extend(file.problems().cloned());
             for (key, held) in file.objects.iter().filter(|(_, held)| !held.kept) {
-                if let Some(first) = objects.get(key) {
-                    diagnostics.push(file::duplicate(key, &held.places, first));
-                } else {
-                    objects.insert(key, held);
+                match objects.entry(key) {
+                    Entry::Occupied(first) => diagnostics.push(file::duplicate(key, &held.places, first.get())),
+                    Entry::Vacant(place) => drop(place.insert(held)),
                 }
             }
         }

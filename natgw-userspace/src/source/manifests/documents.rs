@@ -8,29 +8,32 @@
 pub(super) struct Document<'a> {
     /// Its text, with its own `---` line.
     pub(super) text: &'a str,
+    /// The first byte of it in the file.
+    pub(super) start: usize,
     /// Lines of the file before it.
     pub(super) lines_before: u64,
 }
 
 /// The documents of `file`, without those that hold only comments and directives.
 pub(super) fn split(file: &str) -> Vec<Document<'_>> {
-    let file = file.strip_prefix('\u{feff}').unwrap_or(file);
+    let mark = if file.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let file = &file[mark..];
     let mut documents = Vec::new();
     let mut start = 0;
     let mut start_line = 0;
     let mut end = 0;
     for (number, line) in (0_u64..).zip(file.split_inclusive('\n')) {
         if is_marker(line, "---") {
-            documents.push(Document { text: &file[start..end], lines_before: start_line });
+            documents.push(Document { text: &file[start..end], start: mark + start, lines_before: start_line });
             (start, start_line) = (end, number);
         }
         end += line.len();
         if is_marker(line, "...") {
-            documents.push(Document { text: &file[start..end], lines_before: start_line });
+            documents.push(Document { text: &file[start..end], start: mark + start, lines_before: start_line });
             (start, start_line) = (end, number + 1);
         }
     }
-    documents.push(Document { text: &file[start..], lines_before: start_line });
+    documents.push(Document { text: &file[start..], start: mark + start, lines_before: start_line });
     documents.retain(|document| document.text.lines().any(has_content));
     documents
 }

@@ -1,7 +1,7 @@
 //! One manifest file: reading it within limits, and keeping its last good objects.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, OpenOptions},
     io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -82,10 +82,9 @@ impl ManifestFile {
     fn take(&mut self, mut parsed: Parsed) {
         let mut objects: BTreeMap<ObjectKey, Held> = BTreeMap::new();
         for (object, places) in parsed.objects {
-            if let Some(first) = objects.get(&object.key) {
-                parsed.diagnostics.push(duplicate(&object.key, &places, first));
-            } else {
-                objects.insert(object.key.clone(), Held { object, places, kept: false });
+            match objects.entry(object.key.clone()) {
+                Entry::Occupied(first) => parsed.diagnostics.push(duplicate(&object.key, &places, first.get())),
+                Entry::Vacant(place) => drop(place.insert(Held { object, places, kept: false })),
             }
         }
         for (key, held) in std::mem::take(&mut self.objects) {

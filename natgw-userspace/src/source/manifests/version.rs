@@ -1,10 +1,10 @@
 //! One version of a manifest file. A document that the version before also had is not parsed again: parsing is nearly
 //! all that a change costs in a file of thousands of objects.
 
-use std::{collections::HashMap, io, sync::Arc, thread};
+use std::{collections::HashMap, io, ops::Range, sync::Arc, thread};
 
 use super::{
-    documents::split,
+    documents::{Document, split},
     node::{STACK_BYTES, SyntaxError, parse},
     object::{ObjectReader, Parsed},
 };
@@ -14,8 +14,17 @@ use crate::core::diagnostic::{Diagnostic, Location, Reason, Severity};
 #[derive(Debug, Clone)]
 pub(super) struct Version {
     text: String,
-    /// As many as [`split`] finds, in their order; each with the positions that it would have as the first.
-    documents: Vec<Arc<Parsed>>,
+    /// In their order; each with the positions that it would have as the first.
+    documents: Vec<Known>,
+}
+
+/// A document of a version.
+#[derive(Debug, Clone)]
+struct Known {
+    /// Where it is in the text.
+    bytes: Range<usize>,
+    lines_before: u64,
+    parsed: Arc<Parsed>,
 }
 
 impl Version {
@@ -28,10 +37,12 @@ impl Version {
         let documents = split(&text);
         let new: Vec<_> = documents.iter().map(|document| document.text).filter(|it| !known.contains_key(it)).collect();
         let mut new = parse_all(&name.into(), &new)?.into_iter();
-        let documents = documents.iter();
-        let documents =
-            documents.filter_map(|document| known.get(document.text).copied().cloned().or_else(|| new.next()));
-        Ok(Self { documents: documents.collect(), text })
+        let documents = documents.into_iter().filter_map(|Document { text, start, lines_before }| {
+            let parsed = known.get(text).copied().cloned().or_else(|| new.next())?;
+            Some(Known { bytes: start..start + text.len(), lines_before, parsed })
+        });
+        let documents = documents.collect();
+        Ok(Self { text, documents })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -41,14 +52,15 @@ impl Version {
     /// What the whole file says.
     pub(super) fn parsed(&self) -> Parsed {
         let mut parsed = Parsed::default();
-        for (document, said) in split(&self.text).iter().zip(&self.documents) {
-            parsed.add(said, document.lines_before);
+        for document in &self.documents {
+            parsed.add(&document.parsed, document.lines_before);
         }
         parsed
     }
 
     fn documents(&self) -> impl Iterator<Item = (&str, &Arc<Parsed>)> {
-        split(&self.text).into_iter().map(|document| document.text).zip(&self.documents)
+        let text = |document: &Known| self.text.get(document.bytes.clone()).unwrap_or_default();
+        self.documents.iter().map(move |document| (text(document), &document.parsed))
     }
 }
 
@@ -110,10 +122,21 @@ mod tests {
         let changed = eip("c", "192.0.2.9");
         let second = Version::read("f", format!("# gone\n---\n{b}---\n{changed}"), Some(&first)).unwrap();
         assert_eq!(starts(&second), [("b".to_owned(), 3), ("c".to_owned(), 9)]);
-        assert!(Arc::ptr_eq(&first.documents[1], &second.documents[0]));
-        assert!(!Arc::ptr_eq(&first.documents[2], &second.documents[1]));
+        assert!(Arc::ptr_eq(&first.documents[1].parsed, &second.documents[0].parsed));
+        assert!(!Arc::ptr_eq(&first.documents[2].parsed, &second.documents[1].parsed));
         let (_, places) = &second.parsed().objects[1];
         assert_eq!(places.of_field("spec.v4ip").position.map(|at| (at.line, at.column)), Some((13, 9)));
+    }
+
+    #[test]
+    fn a_document_after_a_byte_order_mark_or_an_end_marker_is_known_again() {
+        let (a, b, c) = (eip("ä", "192.0.2.1"), eip("b", "192.0.2.2"), eip("c", "192.0.2.3"));
+        let first = Version::read("f", format!("\u{feff}{a}...\n# between\n---\n{b}---\n{c}"), None).unwrap();
+        let second = Version::read("f", format!("{a}...\n---\n{c}---\n{b}"), Some(&first)).unwrap();
+        let again = |new: usize, old: usize| Arc::ptr_eq(&second.documents[new].parsed, &first.documents[old].parsed);
+        assert!(again(0, 0), "{second:?}");
+        // The last document of a file and one before it end alike.
+        assert_eq!((again(1, 2), again(2, 1)), (true, true), "{second:?}");
     }
 
     #[test]
@@ -128,6 +151,6 @@ mod tests {
         let first = Version::read("f", format!("{}{broken}", eip("a", "192.0.2.1")), None).unwrap();
         let second = Version::read("f", format!("{}{broken}", "# more\n".repeat(20)), Some(&first)).unwrap();
         assert_eq!(line(&second), line(&first) - 5 + 20);
-        assert!(Arc::ptr_eq(&first.documents[1], &second.documents[0]));
+        assert!(Arc::ptr_eq(&first.documents[1].parsed, &second.documents[0].parsed));
     }
 }
