@@ -131,10 +131,8 @@ impl Fold {
         let seen = self.listing.remove(&kind).unwrap_or_default();
         let gone: Vec<ObjectKey> =
             self.observed.keys().filter(|key| key.kind == kind && !seen.contains(&*key.name)).cloned().collect();
-        let first = self.known.insert(kind);
-        // That one more kind of several is complete changes nothing.
-        let desired = first | (self.listed.insert(kind) && self.unlisted().next().is_none());
-        let mut change = Change { desired, observed: false };
+        self.known.insert(kind);
+        let mut change = Change { desired: self.listed.insert(kind), observed: false };
         for key in gone {
             change.add(self.delete(&key));
         }

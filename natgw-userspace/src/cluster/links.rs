@@ -25,7 +25,7 @@ use tower::{Layer, Service};
 use super::watched::group;
 use crate::core::objects::Kind;
 
-/// So many watches of a kind that have told nothing may begin within [`WINDOW`].
+/// So many watches of a kind may begin within [`WINDOW`].
 const BURST: usize = 5;
 /// See [`BURST`].
 const WINDOW: Duration = Duration::from_secs(10);
@@ -80,14 +80,6 @@ impl Links {
     /// A complete list of `kind` was begun.
     pub(super) fn listing(&self, kind: Kind) {
         self.lock().entry(kind).or_default().counted.lists += 1;
-    }
-
-    /// A watch of `kind` has told of a change: whatever ended the watches before it, something comes of them. An API server
-    /// ends those that a busy gateway reads too slowly.
-    pub(super) fn told(&self, kind: Kind) {
-        if let Some(link) = self.lock().get_mut(&kind) {
-            link.begun.clear();
-        }
     }
 
     /// What was counted so far, by kind.
@@ -222,16 +214,6 @@ mod tests {
         assert_eq!(links.begin(Kind::IptablesEip, start), start, "kinds do not wait for each other");
         let elapsed = now - start;
         assert!(elapsed >= WINDOW * 9, "50 watches within {elapsed:?}");
-    }
-
-    #[test]
-    fn watches_that_tell_something_do_not_wait() {
-        let links = Links::default();
-        let now = Instant::now();
-        for _ in 0..50 {
-            assert_eq!(links.begin(Kind::Subnet, now), now);
-            links.told(Kind::Subnet);
-        }
     }
 
     #[test]

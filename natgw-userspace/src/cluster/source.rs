@@ -58,6 +58,8 @@ pub struct ClusterSource {
     /// Ends with the source.
     _tasks: JoinSet<()>,
     pending: Change,
+    /// What was at hand has been told; next comes what is complete.
+    at_hand_told: bool,
     gateway: ObjectKey,
 }
 
@@ -88,7 +90,16 @@ impl ClusterSource {
             tasks.spawn(watch(kind, client.clone(), selection, links.clone(), sender.clone()));
         }
         let gateway = ObjectKey::new(Kind::VpcNatGateway, gateway);
-        Ok(Self { client, fold: Fold::default(), heard, links, _tasks: tasks, pending: Change::default(), gateway })
+        Ok(Self {
+            client,
+            fold: Fold::default(),
+            heard,
+            links,
+            _tasks: tasks,
+            pending: Change::default(),
+            at_hand_told: false,
+            gateway,
+        })
     }
 
     /// The client, for whoever writes.
@@ -98,9 +109,10 @@ impl ClusterSource {
     }
 
     /// Returns when something changed since the last call and has come to rest for a moment, but with objects only when
-    /// something is known of every kind: rules without their EIPs would look like mistakes. Cancel-safe.
+    /// something is known of every kind, and then when all have been listed: rules without their EIPs would look like
+    /// mistakes. Cancel-safe.
     pub async fn changed(&mut self) -> Change {
-        while self.pending == Change::default() || self.fold.unknown().next().is_some() {
+        while self.pending == Change::default() || self.is_partial() {
             tokio::select! {
                 heard = self.heard.recv() => self.take(heard),
                 // Nothing is asked for, but there is something to report.
@@ -114,7 +126,13 @@ impl ClusterSource {
                 break;
             }
         }
+        self.at_hand_told = true;
         std::mem::take(&mut self.pending)
+    }
+
+    fn is_partial(&self) -> bool {
+        let lacking = if self.at_hand_told { self.fold.unlisted().next() } else { self.fold.unknown().next() };
+        lacking.is_some()
     }
 
     fn take(&mut self, heard: Option<Heard>) {

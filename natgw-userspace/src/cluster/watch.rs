@@ -69,43 +69,56 @@ impl Selection {
     }
 
     /// `None`: whatever was wrong with it, the list that follows tells.
-    async fn at_hand(&self, api: &Api<Watched>) -> Option<Vec<Watched>> {
+    async fn at_hand(&self, api: &Api<Watched>) -> Option<Told> {
         let all = ListParams { label_selector: self.labels.clone(), ..ListParams::default() }.match_any();
         let list = timeout(AT_HAND, api.list(&all)).await.ok()?;
-        list.inspect_err(|error| tracing::debug!(%error, "nothing at hand")).ok().map(|list| list.items)
+        let list = list.inspect_err(|error| tracing::debug!(%error, "the API server has nothing at hand")).ok()?;
+        Some(Told::AtHand(list.items))
     }
 }
 
 /// Watches until the receiver is gone.
 pub(super) async fn watch(kind: Kind, client: Client, selection: Selection, links: Links, heard: Sender<Heard>) {
     let api: Api<Watched> = Api::all_with(client, &kind);
-    if selection.first == First::AtHand
-        && let Some(objects) = selection.at_hand(&api).await
-        && heard.send((kind, Told::AtHand(objects))).await.is_err()
-    {
-        return;
-    }
+    let mut first = selection.first;
     // Gateways start together after an outage; they should not ask together.
     let mut delays = Delays::default();
-    let mut events = pin!(watcher(api, selection.config()));
-    // It never ends by itself.
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                match event {
-                    // The beginning of an attempt is no success.
-                    Event::Init => links.listing(kind),
-                    Event::InitApply(_) | Event::InitDone => delays.reset(),
-                    Event::Apply(_) | Event::Delete(_) => {
-                        delays.reset();
-                        links.told(kind);
+    let mut events = pin!(watcher(api.clone(), selection.config()));
+    loop {
+        // Again before every list, as long as there was neither.
+        if first == First::AtHand
+            && let Some(told) = selection.at_hand(&api).await
+        {
+            first = First::Newest;
+            if heard.send((kind, told)).await.is_err() {
+                return;
+            }
+        }
+        loop {
+            match events.next().await {
+                Some(Ok(event)) => {
+                    match event {
+                        // The beginning of an attempt is no success.
+                        Event::Init => links.listing(kind),
+                        Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => delays.reset(),
+                        Event::InitDone => {
+                            delays.reset();
+                            first = First::Newest;
+                        }
+                    }
+                    if heard.send((kind, Told::Event(event))).await.is_err() {
+                        return;
                     }
                 }
-                if heard.send((kind, Told::Event(event))).await.is_err() {
-                    return;
+                Some(Err(error)) => {
+                    pause(kind, &error, &links, delays.next()).await;
+                    if first == First::AtHand {
+                        break;
+                    }
                 }
+                // It never ends by itself.
+                None => return,
             }
-            Err(error) => pause(kind, &error, &links, delays.next()).await,
         }
     }
 }

@@ -465,7 +465,7 @@ impl<'a> Daemon<'a> {
             }
             // Whatever comes of it, everything is looked at again after the usual wait.
             SourceOptions::Cluster(..) if self.opening.is_none() => {
-                self.opening = Some(startup::open(self.options, First::Newest));
+                self.opening = Some(startup::open(self.options, &self.paths));
                 self.backoff.failed(tokio::time::Instant::now());
             }
             SourceOptions::Cluster(..) => {

@@ -2,6 +2,7 @@
 
 use std::{io, thread};
 
+use natgw_common::abi::map;
 use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
@@ -12,7 +13,8 @@ use tokio::{
 use super::Options;
 use crate::{
     cluster::source::First,
-    datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, MapsError},
+    core::plan::Actual,
+    datapath::{Datapath, GatewayPaths, Holder, LoadError, LoadOptions, LoadReport, Lock, LockError, Maps, MapsError},
     exit::{Exit, Failure},
     net::{NetNs, NetNsError},
     observe::{Health, Server, health::Loaded},
@@ -72,9 +74,20 @@ pub(super) type Opening = JoinHandle<Result<Source, String>>;
 
 /// Begins to open a cluster. On a thread of its own: the kubeconfig may name a program that gets the credentials, and kube
 /// waits for its end.
-pub(super) fn open(options: &Options, first: First) -> Opening {
+pub(super) fn open(options: &Options, paths: &GatewayPaths) -> Opening {
+    let first = first(paths);
     let (source, gateway) = (options.source.clone(), options.gateway.clone());
     tokio::task::spawn_blocking(move || Handle::current().block_on(Source::open(&source, &gateway, first)))
+}
+
+/// What was pinned is newer than whatever the API server may have in memory, or no older.
+fn first(paths: &GatewayPaths) -> First {
+    let pinned = Maps::open(paths).and_then(|maps| maps.read_actual());
+    match pinned {
+        Err(MapsError::NotPinned { .. }) if !paths.map(map::EIPS).exists() => First::AtHand,
+        Ok(pinned) if pinned == Actual::default() => First::AtHand,
+        Ok(_) | Err(_) => First::Newest,
+    }
 }
 
 /// Gets everything that the loop needs; `None` when a signal ended the wait for the lock.
@@ -92,10 +105,7 @@ pub(super) async fn start(
     server.settle().await.map_err(|error| Failure::from_error(Exit::Usage, &error))?;
     // A cluster lists thousands of objects while the kernel verifies the programs.
     let opening = match &options.source {
-        SourceOptions::Cluster(..) => {
-            let first = if paths.links().exists() { First::Newest } else { First::AtHand };
-            Some(open(options, first))
-        }
+        SourceOptions::Cluster(..) => Some(open(options, &paths)),
         SourceOptions::Manifests(_) => None,
     };
     let load = LoadOptions { max_sessions: options.max_sessions, ..LoadOptions::default() };

@@ -24,8 +24,8 @@ use crate::scale;
 
 /// Enough for a 99th percentile that two outliers do not make.
 const SAMPLES: u16 = 300;
-/// What half of them may take at most, and 99 in 100. P9 asks for 50 ms of those, which docs/performance.md shows; here
-/// machines of half that speed have to pass too, but none that does what natgw did before.
+/// What half of them may take at most, and 99 in 100. P9 asks for 50 ms of those, which docs/performance.md shows of one
+/// machine; slower ones have to pass too, and that one not if every object is judged and every map read for a change.
 const MEDIAN: Duration = Duration::from_millis(40);
 const P99: Duration = Duration::from_millis(90);
 /// Between two packets that ask whether the rule is there yet: the resolution.

@@ -25,6 +25,9 @@ const STRIDE: usize = 97;
 /// How often the sample is asked: often enough to measure, seldom enough to leave the processors to the gateway.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Until then the newest list of every kind has confirmed what was in the API server's memory.
+const COMPLETE: Duration = Duration::from_secs(5);
+
 /// Asks through a sample of the port mappings until each has answered; how many there are.
 fn until_sample_answers(net: &Topology) -> usize {
     let ask = |n: u16| {
@@ -71,6 +74,7 @@ fn r2_a_thousand_eips_and_ten_thousand_rules_are_back_within_two_seconds() {
     });
     outcome.took(answered.max(written.at.saturating_duration_since(since)));
     let complete = daemon.wait_complete().at.saturating_duration_since(since);
+    assert!(complete < COMPLETE, "{complete:?}");
     println!("sample answered after {answered:?}; the log:\n{}", daemon.logs().text());
     let maps = MapDump::rules(&lab.gateway);
     let counts = ["EIPS", "FIP_IN", "DNAT", "SNAT"].map(|map| maps.len(map));

@@ -23,8 +23,19 @@ struct Item {
     write: Write,
     due: Instant,
     running: bool,
-    /// What it should be since it is under way.
-    next: Option<Write>,
+    /// What was asked for since it is under way.
+    next: Next,
+}
+
+/// What comes after a write that is under way.
+#[derive(Debug, Clone, PartialEq)]
+enum Next {
+    /// The same, should it fail.
+    Same,
+    /// This.
+    Other(Write),
+    /// Nothing: it need not be said any more.
+    Nothing,
 }
 
 /// What was written last about an object, or tried.
@@ -48,6 +59,9 @@ impl Pace {
     /// Everything that has to be written now; what is not in it needs no writing any more.
     pub(super) fn set(&mut self, writes: BTreeMap<ObjectKey, Write>, now: Instant) {
         self.items.retain(|key, item| item.running || writes.contains_key(key));
+        for (_, item) in self.items.iter_mut().filter(|(key, _)| !writes.contains_key(*key)) {
+            item.next = Next::Nothing;
+        }
         for (key, write) in writes {
             self.put(key, write, now);
         }
@@ -66,7 +80,7 @@ impl Pace {
             }
             let Some(write) = write else {
                 if let Some(item) = self.items.get_mut(&key) {
-                    item.next = None;
+                    item.next = Next::Nothing;
                 }
                 continue;
             };
@@ -80,7 +94,7 @@ impl Pace {
     /// Whoever calls puts the item into the order of those that are due.
     fn put(&mut self, key: ObjectKey, write: Write, now: Instant) {
         match self.items.get_mut(&key) {
-            Some(item) if item.running => item.next = Some(write),
+            Some(item) if item.running => item.next = Next::Other(write),
             Some(item) => {
                 if write.is_good() && !item.write.is_good() {
                     item.due = now;
@@ -91,7 +105,7 @@ impl Pace {
                 let again = self.last.get(&key).filter(|last| last.write.says_the_same(&write));
                 let fresh = if write.is_good() { now } else { now + LASTING };
                 let due = again.map_or(fresh, |last| last.not_before.max(now));
-                self.items.insert(key, Item { write, due, running: false, next: None });
+                self.items.insert(key, Item { write, due, running: false, next: Next::Same });
             }
         }
     }
@@ -116,9 +130,10 @@ impl Pace {
         if outcome == Outcome::Gone {
             self.last.remove(key);
             // What is to be said of another object that has the name now.
-            if let Some(write) = item.next.filter(|next| next.uid != item.write.uid) {
-                self.due.insert((now, key.clone()));
-                self.items.insert(key.clone(), Item { write, due: now, running: false, next: None });
+            if let Next::Other(write) = item.next
+                && write.uid != item.write.uid
+            {
+                self.again(key, write, now);
             }
             return;
         }
@@ -126,12 +141,17 @@ impl Pace {
             self.last.get(key).filter(|last| last.write.says_the_same(&item.write)).map_or(0, |last| last.times);
         let not_before = now + ECHO.saturating_mul(1 << times.min(10)).min(LONGEST);
         self.last.insert(key.clone(), Last { write: item.write.clone(), times: times + 1, not_before });
-        let next = item.next.filter(|next| !next.says_the_same(&item.write)).map(|write| (write, now));
-        let again = next.or((outcome == Outcome::Failed).then_some((item.write, not_before)));
-        if let Some((write, due)) = again {
-            self.due.insert((due, key.clone()));
-            self.items.insert(key.clone(), Item { write, due, running: false, next: None });
+        match item.next {
+            Next::Other(write) if !write.says_the_same(&item.write) => self.again(key, write, now),
+            Next::Other(write) if outcome == Outcome::Failed => self.again(key, write, not_before),
+            Next::Same if outcome == Outcome::Failed => self.again(key, item.write, not_before),
+            Next::Other(_) | Next::Same | Next::Nothing => {}
         }
+    }
+
+    fn again(&mut self, key: &ObjectKey, write: Write, due: Instant) {
+        self.due.insert((due, key.clone()));
+        self.items.insert(key.clone(), Item { write, due, running: false, next: Next::Same });
     }
 }
 
@@ -202,6 +222,28 @@ mod tests {
         pace.update(BTreeMap::from([(key(), Some(write(false, "EipMissing")))]), now);
         assert_eq!(pace.start(now), None);
         assert_eq!(pace.next_due(), Some(now + ECHO));
+    }
+
+    #[test]
+    fn what_need_not_be_said_any_more_is_not_tried_again() {
+        type Withdraw = fn(&mut Pace, Instant);
+        let with_all: Withdraw = |pace, now| pace.set(BTreeMap::new(), now);
+        let alone: Withdraw = |pace, now| pace.update(BTreeMap::from([(key(), None)]), now);
+        for withdraw in [with_all, alone] {
+            let (mut pace, now) = (Pace::default(), Instant::now());
+            pace.set(one(write(false, "EipMissing")), now);
+            pace.start(now + LASTING).expect("due");
+            withdraw(&mut pace, now + LASTING);
+            pace.finish(&key(), Outcome::Failed, now + LASTING);
+            assert_eq!(pace.next_due(), None);
+            // But if it has to be said after all, it is.
+            pace.update(BTreeMap::from([(key(), Some(write(false, "EipMissing")))]), now + LASTING);
+            pace.start(now + LASTING + ECHO).expect("due");
+            withdraw(&mut pace, now + LASTING + ECHO);
+            pace.update(BTreeMap::from([(key(), Some(write(false, "EipMissing")))]), now + LASTING + ECHO);
+            pace.finish(&key(), Outcome::Failed, now + LASTING + ECHO);
+            assert_eq!(pace.next_due(), Some(now + LASTING + ECHO + ECHO * 2));
+        }
     }
 
     #[test]

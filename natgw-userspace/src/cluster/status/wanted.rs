@@ -134,7 +134,7 @@ impl Said<'_> {
         let mut conditions =
             vec![Condition::new(PROGRAMMED, verdict.programmed, &verdict.reason, &verdict.message, verdict.generation)];
         let mut ready = verdict.programmed;
-        if key.kind == Kind::VpcNatGateway {
+        if key.kind == Kind::VpcNatGateway && *key.name == *self.gateway {
             let condition = self.facts.condition(verdict.generation);
             ready &= condition.status;
             conditions.push(condition);
