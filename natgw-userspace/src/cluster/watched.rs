@@ -1,4 +1,4 @@
-//! An object of `kubeovn.io/v1` as the API server sends it: metadata that every object has, and the rest unread.
+//! An object of `kubeovn.io/v1` as the API server sends it: what is used of its metadata, and the rest unread.
 //!
 //! Reading a list or a watch event into this type cannot fail because of what somebody wrote into a spec, so one
 //! malformed object never stalls the stream it comes in (what kube's `DeserializeGuard` does, without a second copy of
@@ -6,11 +6,12 @@
 
 use std::borrow::Cow;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Resource,
     core::{ClusterResourceScope, ObjectMeta},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::core::{
@@ -22,7 +23,8 @@ use crate::core::{
 /// One object, its kind aside.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Watched {
-    /// Metadata.
+    /// Metadata, as far as it is used.
+    #[serde(deserialize_with = "used")]
     pub metadata: ObjectMeta,
     /// What somebody asks for.
     #[serde(default)]
@@ -30,6 +32,31 @@ pub(super) struct Watched {
     /// What controllers say of it.
     #[serde(default)]
     pub status: Value,
+}
+
+/// The rest of the metadata, above all `managedFields`, would be most of what a list of many objects holds in memory.
+fn used<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Used {
+        name: Option<String>,
+        uid: Option<String>,
+        resource_version: Option<String>,
+        generation: Option<i64>,
+        creation_timestamp: Option<Time>,
+        deletion_timestamp: Option<Time>,
+    }
+    let Used { name, uid, resource_version, generation, creation_timestamp, deletion_timestamp } =
+        Used::deserialize(deserializer)?;
+    Ok(ObjectMeta {
+        name,
+        uid,
+        resource_version,
+        generation,
+        creation_timestamp,
+        deletion_timestamp,
+        ..ObjectMeta::default()
+    })
 }
 
 impl Watched {
@@ -128,6 +155,25 @@ mod tests {
         assert_eq!(object.created.expect("set").to_string(), "2026-01-31T12:00:00Z");
         let Spec::IptablesDnatRule(spec) = object.spec else { panic!("not a DNAT rule") };
         assert_eq!((spec.eip.as_deref(), spec.external_port.as_deref()), (Some("a"), Some("80")));
+    }
+
+    #[test]
+    fn what_nobody_uses_is_not_kept() {
+        let managed = json!([{"manager": "kube-ovn", "operation": "Apply", "fieldsV1": {"f:spec": {"f:eip": {}}}}]);
+        let metadata = json!({
+            "name": "web", "uid": "u", "resourceVersion": "7", "deletionTimestamp": "2026-01-31T12:00:00Z",
+            "managedFields": managed, "labels": {"a": "b"}, "annotations": {"a": "b"}, "finalizers": ["f"],
+        });
+        let watched: Watched = serde_json::from_value(json!({ "metadata": metadata })).expect("read");
+        let kept = ObjectMeta {
+            name: Some("web".to_owned()),
+            uid: Some("u".to_owned()),
+            resource_version: Some("7".to_owned()),
+            deletion_timestamp: Some(Time("2026-01-31T12:00:00Z".parse().expect("a time"))),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(watched.metadata, kept);
+        assert!(watched.object(Kind::IptablesEip).expect("valid").deleting);
     }
 
     #[test]
