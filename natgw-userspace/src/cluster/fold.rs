@@ -10,6 +10,7 @@ use crate::core::{
     diagnostic::Diagnostic,
     index::Index,
     objects::{Kind, ObjectKey},
+    verdict::Unread,
 };
 
 /// What the API server holds of an object besides its spec.
@@ -21,12 +22,20 @@ pub struct Observed {
     pub status: Value,
 }
 
+/// An object whose spec cannot be read.
+#[derive(Debug, Clone, PartialEq)]
+struct Malformed {
+    problem: Diagnostic,
+    /// `metadata.generation` of that spec.
+    generation: i64,
+}
+
 /// Everything told so far.
 #[derive(Debug, Default)]
 pub(super) struct Fold {
     index: Index,
     observed: BTreeMap<ObjectKey, Observed>,
-    malformed: BTreeMap<ObjectKey, Diagnostic>,
+    malformed: BTreeMap<ObjectKey, Malformed>,
     /// Kinds of which something is known: what the server had at hand, or all.
     known: BTreeSet<Kind>,
     listed: BTreeSet<Kind>,
@@ -88,6 +97,7 @@ impl Fold {
 
     fn apply(&mut self, kind: Kind, watched: Watched) -> Change {
         let read = watched.object(kind);
+        let generation = watched.metadata.generation.unwrap_or(0);
         let key = ObjectKey::new(kind, watched.metadata.name.unwrap_or_default());
         let observed = Observed { uid: watched.metadata.uid.unwrap_or_default(), status: watched.status };
         let mut change = Change::default();
@@ -109,7 +119,9 @@ impl Fold {
                     "write the type that the field has; what the object said before stays in force"
                         .clone_into(&mut problem.fix);
                 }
-                change.desired = self.malformed.insert(key, (*problem).clone()) != Some(*problem);
+                let malformed = Malformed { problem: *problem, generation };
+                change.desired = self.malformed.get(&key) != Some(&malformed);
+                self.malformed.insert(key, malformed);
             }
         }
         change
@@ -158,7 +170,12 @@ impl Fold {
 
     /// What is wrong with objects that cannot be read.
     pub(super) fn malformed(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.malformed.values()
+        self.malformed.values().map(|malformed| &malformed.problem)
+    }
+
+    /// The generations of the specs that cannot be read.
+    pub(super) fn unread(&self) -> Unread {
+        self.malformed.iter().map(|(key, malformed)| (key.clone(), malformed.generation)).collect()
     }
 
     /// Required kinds of which nothing is known yet.

@@ -25,6 +25,7 @@ use crate::core::{
     diagnostic::Diagnostic,
     index::Index,
     objects::{Kind, ObjectKey},
+    verdict::Unread,
 };
 
 /// Events on their way; a list of many objects waits for the fold.
@@ -172,10 +173,22 @@ impl ClusterSource {
         self.fold.malformed().cloned().collect()
     }
 
+    /// The generations of the specs that cannot be read.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        self.fold.unread()
+    }
+
     /// Whether something is known of every kind, but not yet whether it is the newest.
     #[must_use]
     pub fn is_at_hand(&self) -> bool {
         self.fold.unknown().next().is_none() && self.fold.unlisted().next().is_some()
+    }
+
+    /// Whether all that could say what the gateway is for has been read, and nothing does.
+    #[must_use]
+    pub fn lacks_gateway(&self) -> bool {
+        self.index().get(&self.gateway).is_none()
     }
 
     /// Why it is not known yet what the gateway should do; `None` when it is.
@@ -194,7 +207,7 @@ impl ClusterSource {
             });
         }
         let name = &self.gateway.name;
-        self.index().get(&self.gateway).is_none().then(|| {
+        self.lacks_gateway().then(|| {
             format!(
                 "there is no VpcNatGateway `{name}` in the cluster; waiting for it, and nothing is removed until then"
             )

@@ -12,7 +12,7 @@ use super::{
     desired::DesiredState,
     diagnostic::{Diagnostic, Reason, Severity},
     index::Index,
-    objects::{Kind, ObjectKey, Spec},
+    objects::{Kind, Object, ObjectKey, Spec},
 };
 
 /// Type of the condition.
@@ -44,6 +44,9 @@ pub struct Verdict {
 /// What the data plane could not do, by object.
 pub type Failures = BTreeMap<ObjectKey, (&'static str, String)>;
 
+/// Objects whose present spec cannot be read, and the `metadata.generation` of that.
+pub type Unread = BTreeMap<ObjectKey, i64>;
+
 /// The verdict on every object that is `gateway`'s, and on those that are nobody's because of a mistake.
 #[must_use]
 pub fn verdicts(
@@ -51,6 +54,7 @@ pub fn verdicts(
     gateway: &str,
     state: &DesiredState,
     diagnostics: &[Diagnostic],
+    unread: &Unread,
     failures: &Failures,
 ) -> BTreeMap<ObjectKey, Verdict> {
     let mut said: BTreeMap<&ObjectKey, Vec<&Diagnostic>> = BTreeMap::new();
@@ -63,14 +67,38 @@ pub fn verdicts(
     let ours = state.owners.values().chain(failures.keys()).chain([&own]).chain(said.keys().copied());
     let ours: HashSet<&ObjectKey> = ours.collect();
     let objects = index.iter().filter(|object| object.key.kind != Kind::Subnet && ours.contains(&object.key));
+    let objects = objects.filter(|object| !unread.contains_key(&object.key) || !is_elsewhere(index, gateway, object));
     let judged = objects.map(|object| {
         let key = &object.key;
         let said = said.get(key).map_or(&[][..], Vec::as_slice);
-        (key.clone(), judge(said, failures.get(key), object.generation))
+        let generation = unread.get(key).copied().unwrap_or(object.generation);
+        (key.clone(), judge(said, failures.get(key), generation))
     });
     let mut verdicts: BTreeMap<_, _> = judged.collect();
+    // Nobody can know whose they are.
+    let never_read = unread.iter().filter(|(key, _)| key.kind != Kind::Subnet && index.get(key).is_none());
+    verdicts.extend(
+        never_read.filter_map(|(key, generation)| Some((key.clone(), judge(said.get(key)?, None, *generation)))),
+    );
     verdicts.extend(policies(index, gateway));
     verdicts
+}
+
+/// Whether what could last be read of an object makes it another gateway's.
+fn is_elsewhere(index: &Index, gateway: &str, object: &Object) -> bool {
+    let of_eip = |name: Option<&String>| {
+        let eip = index.get(&ObjectKey::new(Kind::IptablesEip, name?.as_str()))?;
+        if let Spec::IptablesEip(spec) = &eip.spec { spec.nat_gw_dp.as_deref() } else { None }
+    };
+    let owner = match &object.spec {
+        Spec::VpcNatGateway(_) => Some(&*object.key.name),
+        Spec::IptablesEip(spec) => spec.nat_gw_dp.as_deref(),
+        Spec::IptablesFipRule(spec) => of_eip(spec.eip.as_ref()),
+        Spec::IptablesDnatRule(spec) => of_eip(spec.eip.as_ref()),
+        Spec::IptablesSnatRule(spec) => of_eip(spec.eip.as_ref()),
+        Spec::QosPolicy(_) | Spec::Subnet(_) => None,
+    };
+    owner.is_some_and(|owner| owner != gateway)
 }
 
 fn judge(said: &[&Diagnostic], failure: Option<&(&'static str, String)>, generation: i64) -> Verdict {
@@ -139,7 +167,7 @@ mod tests {
     fn judge_all(objects: Vec<crate::core::objects::Object>, failures: &Failures) -> BTreeMap<String, Verdict> {
         let index: Index = objects.into_iter().collect();
         let (state, diagnostics) = DesiredState::build(&index, "gw1");
-        let verdicts = verdicts(&index, "gw1", &state, &diagnostics, failures);
+        let verdicts = verdicts(&index, "gw1", &state, &diagnostics, &Unread::new(), failures);
         verdicts.into_iter().map(|(key, verdict)| (key.to_string(), verdict)).collect()
     }
 
@@ -180,6 +208,35 @@ mod tests {
         let verdict = &judge_all(world(), &failures)["IptablesFIPRule/good"];
         assert_eq!((verdict.programmed, &*verdict.reason), (false, reason::DATA_PLANE_ERROR));
         assert_eq!(verdict.message, "map `FIP_IN` is full");
+    }
+
+    #[test]
+    fn what_cannot_be_read_has_a_verdict_unless_it_was_another_gateways() {
+        let world: Index = world().into_iter().collect();
+        let (state, mut diagnostics) = DesiredState::build(&world, "gw1");
+        let mut unread = Unread::new();
+        for (name, generation) in [("good", 4), ("theirs", 5), ("never", 6)] {
+            let kind = if name == "good" { Kind::IptablesFipRule } else { Kind::IptablesDnatRule };
+            unread.insert(ObjectKey::new(kind, name), generation);
+            diagnostics.push(Diagnostic {
+                severity: Severity::Error,
+                reason: Reason::InvalidObject,
+                object: Some(ObjectKey::new(kind, name)),
+                field: "spec.eip".to_owned(),
+                message: "a map".to_owned(),
+                fix: "write a string".to_owned(),
+                location: None,
+            });
+        }
+        let verdicts = verdicts(&world, "gw1", &state, &diagnostics, &unread, &Failures::new());
+        let said = |kind, name: &str| {
+            let verdict = verdicts.get(&ObjectKey::new(kind, name))?;
+            Some((verdict.reason.as_ref(), verdict.message.as_ref(), verdict.generation))
+        };
+        let text = "spec.eip: a map (write a string)";
+        assert_eq!(said(Kind::IptablesFipRule, "good"), Some(("InvalidObject", text, 4)));
+        assert_eq!(said(Kind::IptablesDnatRule, "theirs"), None);
+        assert_eq!(said(Kind::IptablesDnatRule, "never"), Some(("InvalidObject", text, 6)));
     }
 
     #[test]

@@ -118,7 +118,8 @@ impl Daemon<'_> {
         let gateway = self.options.gateway.as_str();
         let Some(source) = self.source.as_mut() else { return };
         let mut news = source.cluster_mut().map(ClusterSource::take_fresh).unwrap_or_default();
-        let verdicts = verdicts(source.index(), gateway, &self.desired, &self.diagnostics, &failures);
+        let unread = source.cluster().map(ClusterSource::unread).unwrap_or_default();
+        let verdicts = verdicts(source.index(), gateway, &self.desired, &self.diagnostics, &unread, &failures);
         self.publishing.failures = failures.len();
         let before = std::mem::replace(&mut self.publishing.verdicts, verdicts);
         // A status that mirrors specs says something of other objects, too.

@@ -11,13 +11,16 @@ use std::{
 
 use natgw_tests::{
     Cluster, ClusterLab, Gateway, Topology, clock,
+    cluster::shared,
     cluster_lab::{Objects, Pins, crds, install_crds},
+    daemon::PATIENCE,
     lab::EIP3,
     maps::MapDump,
     scratch,
     traffic::{Traffic, assert_unchanged, rules},
 };
 use natgw_userspace::core::objects::Kind;
+use serde_json::json;
 
 #[test]
 fn crds_that_are_not_installed_are_named_and_taken_up_when_they_are() {
@@ -66,6 +69,32 @@ fn without_the_gateway_object_nothing_is_removed_and_it_is_waited_for() {
     traffic.flow();
     assert_unchanged(&before, &MapDump::rules(&lab.gateway));
     lab.set(&rules(), |maps| maps.len("EIPS") == 2);
+    traffic.assert_unharmed(&lab.net);
+}
+
+#[test]
+fn a_gateway_object_that_goes_under_a_running_daemon_takes_nothing_along() {
+    let cluster = shared();
+    let mut lab = ClusterLab::new(&cluster, &rules());
+    let name = lab.gateway.name().to_owned();
+    let route = || lab.net.gw.command("ip", &["route", "show", "10.0.2.0/24"]);
+    let routes = json!({"spec": {"routes": [{"cidr": "10.0.2.0/24", "nextHopIP": "10.0.1.254"}]}});
+    lab.objects.patch(Kind::VpcNatGateway, &name, &routes);
+    clock::eventually("the route is there", PATIENCE, || route().contains("via 10.0.1.254"));
+    let traffic = Traffic::start(&lab.net);
+    let before = MapDump::rules(&lab.gateway);
+    let mark = lab.daemon().logs().mark();
+    lab.objects.delete(Kind::VpcNatGateway, &name);
+    let text =
+        format!("there is no VpcNatGateway `{name}` in the cluster; waiting for it, and nothing is removed until then");
+    lab.daemon().wait_line(mark, &text, |line| line.text.contains(&text));
+    lab.daemon().wait_message(mark, "reconciled");
+    assert!(route().contains("via 10.0.1.254"), "{}", route());
+    assert_unchanged(&before, &MapDump::rules(&lab.gateway));
+    // What it says when it is back is in force, also that there is no route any more.
+    lab.objects.set(&rules());
+    clock::eventually("the route is gone", PATIENCE, || route().is_empty());
+    lab.daemon().wait_line(mark, "the return", |line| line.text.contains(&format!("resolved: {text}")));
     traffic.assert_unharmed(&lab.net);
 }
 

@@ -1,9 +1,11 @@
 //! Objects at the limits of what can be stored: their gateway says what is wrong in a sentence, and everything else goes on.
 
 use natgw_tests::{
-    ClusterLab,
+    Cluster, ClusterLab, Topology,
     cluster::shared,
+    cluster_lab::crds,
     lab::{EIP1, EIP3},
+    maps::MapDump,
     topology::POD2,
     traffic::{Traffic, rules},
 };
@@ -80,14 +82,72 @@ fn a_field_of_the_wrong_type_that_was_stored_all_the_same_is_named() {
     };
     let line = lab.daemon().wait_line(0, "the field", mistyped);
     assert!(line.text.contains("write the type that the field has") && line.text.len() < LONGEST, "{}", line.text);
+    // Its schema lets no status be written to it: that is said, and an Event says the rest.
+    let refused = format!("cannot write the condition of IptablesDnatRule/{name}: ");
+    lab.daemon().wait_line(0, &refused, |line| line.text.contains(&refused) && line.text.len() < LONGEST);
+    let event = lab.objects.wait_event(Kind::IptablesDnatRule, &name, "InvalidObject");
+    assert!(event.starts_with("Warning ") && event.contains("spec.externalPort: "), "{event}");
     // The rest of the same watch goes on.
     lab.set(&rules().eip("eip3", EIP3), |maps| maps.len("EIPS") == 3);
     cluster.unstore("kubeovn.io", "iptables-dnat-rules", &name);
     traffic.assert_unharmed(&lab.net);
 }
 
+/// A CRD that takes anything for the field, as those of old versions of kube-ovn do.
+fn lenient_crds() -> String {
+    let strict =
+        "externalPort:\n                description: Port of the elastic IP, 1 to 65535.\n                type: string";
+    let (before, after) =
+        crds().split_once(strict).map(|(a, b)| (a.to_owned(), b.to_owned())).expect("the field's schema");
+    format!("{before}externalPort:\n                x-kubernetes-preserve-unknown-fields: true{after}")
+}
+
 #[test]
-fn two_gateways_with_one_address_both_work_and_both_say_so() {
+fn a_field_of_the_wrong_type_has_a_condition_whether_or_not_it_was_right_before() {
+    let cluster = Cluster::start();
+    cluster.apply_yaml(&lenient_crds());
+    let mut lab = ClusterLab::stopped(&cluster, Topology::new(), &cluster.admin_kubeconfig(), &[]);
+    cluster.apply_yaml(&lenient_crds());
+    lab.objects.set(&rules());
+    lab.start();
+    let traffic = Traffic::start(&lab.net);
+    let (name, eip) = (lab.objects.name("mistyped"), lab.objects.name("eip1"));
+    let spec = |port: serde_json::Value| {
+        let spec = json!({
+            "eip": eip, "externalPort": port, "protocol": "tcp", "internalIp": POD2.to_string(), "internalPort": "1",
+        });
+        let object = json!({
+            "apiVersion": "kubeovn.io/v1", "kind": "IptablesDnatRule", "metadata": {"name": name}, "spec": spec,
+        });
+        object.to_string()
+    };
+    let says = |generation: i64, fix: &str| {
+        let condition = lab.objects.wait_condition(Kind::IptablesDnatRule, &name, "Programmed", |condition| {
+            condition["observedGeneration"] == generation
+        });
+        assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!("InvalidObject")));
+        let message = condition["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(message, format!("spec.externalPort: invalid type: map, expected a string ({fix})"));
+    };
+    let wrong = json!({"from": 1});
+    cluster.apply_yaml(&spec(wrong.clone()));
+    says(1, "write the type that the field has");
+    let event = lab.objects.wait_event(Kind::IptablesDnatRule, &name, "InvalidObject");
+    assert!(event.starts_with("Warning "), "{event}");
+
+    cluster.apply_yaml(&spec(json!("90")));
+    lab.wait_maps(|maps| maps.len("DNAT") == 3);
+    let _ = lab.objects.wait_programmed(Kind::IptablesDnatRule, &name, "True", "Programmed");
+    let mut again = wrong;
+    again["to"] = json!(2);
+    cluster.apply_yaml(&spec(again));
+    says(3, "write the type that the field has; what the object said before stays in force");
+    assert_eq!(MapDump::rules(&lab.gateway).len("DNAT"), 3);
+    traffic.assert_unharmed(&lab.net);
+}
+
+#[test]
+fn an_address_that_another_gateway_has_too_works_on_and_is_said() {
     let cluster = shared();
     let mut lab = ClusterLab::new(&cluster, &rules());
     let traffic = Traffic::start(&lab.net);

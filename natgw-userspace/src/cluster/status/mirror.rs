@@ -23,6 +23,10 @@ pub(super) struct Mirrors<'a> {
 
 const USES: [&str; 3] = ["dnat", "fip", "snat"];
 
+/// Every field of a mirror, of whatever kind.
+const FIELDS: [&str; 9] =
+    ["ip", "nat", "v4ip", "natGwDp", "protocol", "internalIp", "internalPort", "externalPort", "internalCIDR"];
+
 impl<'a> Mirrors<'a> {
     pub(super) fn new(index: &'a Index, gateway: &'a str, state: &DesiredState) -> Self {
         let mut uses: BTreeMap<[u8; 4], [bool; 3]> = BTreeMap::new();
@@ -40,8 +44,9 @@ impl<'a> Mirrors<'a> {
         Self { index, gateway, uses }
     }
 
-    /// The status fields of the object, `conditions` aside; null for one that has to be absent.
-    pub(super) fn of(&self, key: &ObjectKey, ready: bool) -> Map<String, Value> {
+    /// The status fields of the object, `conditions` aside; null for one that has to be absent. What `status` mirrors is
+    /// said again of an object that is not in force: a server-side apply takes away what it does not name.
+    pub(super) fn of(&self, key: &ObjectKey, ready: bool, status: &Value) -> Map<String, Value> {
         let mut fields = Map::new();
         let Some(object) = self.index.get(key) else { return fields };
         match key.kind {
@@ -56,6 +61,9 @@ impl<'a> Mirrors<'a> {
         fields.insert("ready".to_owned(), json!(ready));
         if ready {
             self.mirror(object, &mut fields);
+        } else {
+            let there = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), status.get(*name)?.clone())));
+            fields.extend(there.filter(|(_, value)| !value.is_null() && value != ""));
         }
         fields
     }
@@ -125,7 +133,11 @@ mod tests {
         ];
         let index: Index = objects.into_iter().collect();
         let (state, _) = DesiredState::build(&index, "gw1");
-        Value::Object(Mirrors::new(&index, "gw1", &state).of(&ObjectKey::new(kind, name), ready))
+        Value::Object(Mirrors::new(&index, "gw1", &state).of(
+            &ObjectKey::new(kind, name),
+            ready,
+            &json!({"v4ip": "old", "conditions": [], "redo": "x", "nat": ""}),
+        ))
     }
 
     #[test]
@@ -152,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_force_is_only_said_to_be_not_ready() {
-        assert_eq!(mirror(Kind::IptablesFipRule, "f", false), json!({"ready": false}));
+    fn what_is_not_in_force_is_said_to_be_not_ready_and_keeps_its_mirror() {
+        assert_eq!(mirror(Kind::IptablesFipRule, "f", false), json!({"ready": false, "v4ip": "old"}));
     }
 }

@@ -139,7 +139,7 @@ impl Said<'_> {
             ready &= condition.status;
             conditions.push(condition);
         }
-        let fields = mirrors.map(|mirrors| mirrors.of(key, ready)).unwrap_or_default();
+        let fields = mirrors.map(|mirrors| mirrors.of(key, ready, &observed.status)).unwrap_or_default();
         let write = Write { uid: observed.uid.clone(), conditions, fields, before: Value::Null };
         (!write.is_in(&observed.status)).then(|| Write { before: observed.status.clone(), ..write })
     }

@@ -30,7 +30,10 @@ use crate::{
         errors::{answer, chain},
         watched::Watched,
     },
-    core::objects::{Kind, ObjectKey},
+    core::{
+        objects::{Kind, ObjectKey},
+        printable::shortened,
+    },
 };
 
 /// Writes under way at a time.
@@ -39,6 +42,8 @@ const AT_A_TIME: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// What an API server answers, with status 500, to the apply of a field that the CRD does not have.
 const UNDECLARED: &str = "field not declared in schema";
+/// What it answers, with status 500, when what is stored does not keep the CRD's schema. Later versions: 422.
+const UNTYPED: &str = "to smd typed";
 /// Between two Events, so that many changes at once do not flood etcd.
 const EVENT_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -101,6 +106,7 @@ impl Writer {
             event_running: None,
             next_event: Instant::now(),
             unknown: Vec::new(),
+            invalid: BTreeMap::new(),
             complaints: BTreeMap::new(),
         };
         Self { shared, task: tokio::spawn(state.run()) }
@@ -147,6 +153,8 @@ struct Task {
     next_event: Instant,
     /// Kinds whose CRD has no room for conditions.
     unknown: Vec<Kind>,
+    /// Objects, with their `metadata.uid`, that the API server refuses as they are stored, once that was said.
+    invalid: BTreeMap<ObjectKey, String>,
     /// What was last said to be wrong with writing, by kind.
     complaints: BTreeMap<Kind, String>,
 }
@@ -238,6 +246,17 @@ impl Task {
                     self.waiting.push(note);
                 }
                 Outcome::Gone
+            }
+            // What is stored does not keep the schema, so no status of it does. Somebody may change it.
+            Err(error) if answer(&error).is_some_and(|it| it.code == 422 || it.message.contains(UNTYPED)) => {
+                self.count(|tally| tally.failed += 1);
+                if self.invalid.insert(key.clone(), write.uid.clone()).as_ref() != Some(&write.uid) {
+                    tracing::warn!(object = %key, "cannot write the condition of {key}: {}", shortened(chain(&error)));
+                    for note in write.notes(key) {
+                        self.waiting.push(note);
+                    }
+                }
+                Outcome::Failed
             }
             Err(error) => {
                 self.count(|tally| tally.failed += 1);

@@ -115,6 +115,15 @@ impl DesiredState {
             && self.external_gateway == other.external_gateway
     }
 
+    /// Takes over the routes and networks of `other`, for as long as nobody says what they should be.
+    pub fn keep_network_of(&mut self, other: &Self) {
+        self.routes.clone_from(&other.routes);
+        self.external_networks.clone_from(&other.external_networks);
+        self.external_gateway = other.external_gateway;
+        let routes = other.owners.iter().filter(|(entry, _)| matches!(entry, Entry::Route(_)));
+        self.owners.extend(routes.map(|(entry, owner)| (*entry, owner.clone())));
+    }
+
     /// The object that `entry` comes from.
     #[must_use]
     pub fn owner(&self, entry: &Entry) -> Option<&ObjectKey> {

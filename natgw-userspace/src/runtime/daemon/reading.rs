@@ -58,7 +58,11 @@ impl Daemon<'_> {
         }
         let Some(source) = self.source.as_mut() else { return false };
         let reading = block_in_place(|| source.read());
-        let (desired, mut diagnostics) = DesiredState::build(source.index(), &self.options.gateway);
+        let (mut desired, mut diagnostics) = DesiredState::build(source.index(), &self.options.gateway);
+        let orphaned = self.complete && source.cluster().is_some_and(ClusterSource::lacks_gateway);
+        if orphaned {
+            desired.keep_network_of(&self.desired);
+        }
         source.locate(&mut diagnostics);
         diagnostics.extend(reading.diagnostics);
         self.objects = source.index().len();
@@ -70,7 +74,7 @@ impl Daemon<'_> {
         }
         self.observer.health.read(reading.incomplete.as_deref());
         let complete = reading.incomplete.is_none();
-        let held = reading.incomplete.filter(|_| !self.complete && !reading.awaited);
+        let held = reading.incomplete.filter(|_| (!self.complete && !reading.awaited) || orphaned);
         self.complete |= complete;
         self.reporter.problems("fail static", held);
         changed
