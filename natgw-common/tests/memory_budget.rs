@@ -9,7 +9,7 @@
 use natgw_common::abi::{MAPS, MapKind, MapSpec, map};
 
 const MIB: u64 = 1 << 20;
-/// Documented in `docs/map-abi.md`: what a gateway may take for a million sessions.
+/// What a gateway may take for a million sessions.
 const BUDGET: u64 = 256 * MIB;
 const CPUS: u64 = 64;
 const HTAB_ELEM: u64 = 48;

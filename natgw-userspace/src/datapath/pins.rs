@@ -38,6 +38,14 @@ pub enum PinError {
         /// The path given by `--bpffs`.
         path: PathBuf,
     },
+    /// The caller may not look.
+    #[error("cannot look into {}: {source}; run this as root", path.display())]
+    Denied {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// A system call failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -184,9 +192,16 @@ impl GatewayPaths {
     }
 
     /// Whether the gateway has a data plane (or the remains of one).
-    #[must_use]
-    pub fn exists(&self) -> bool {
-        self.root.is_dir()
+    ///
+    /// # Errors
+    /// Whoever asks may not know: the directories are their owner's only.
+    pub fn exists(&self) -> Result<bool, PinError> {
+        match fs::metadata(&self.root) {
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                Err(PinError::Denied { path: self.root.clone(), source })
+            }
+            found => Ok(found.is_ok_and(|found| found.is_dir())),
+        }
     }
 
     /// Fails unless a bpffs is mounted at [`Self::bpffs`].

@@ -28,7 +28,7 @@ pub fn detach(args: &DetachArgs) -> Result<Exit, Failure> {
     let paths =
         GatewayPaths::new(&args.bpffs, &args.gateway).map_err(|error| Failure::from_error(Exit::Usage, &error))?;
     let ns = NetNs::from_option(args.netns.as_deref()).map_err(|error| Failure::from_error(Exit::Usage, &error))?;
-    if !paths.exists() {
+    if !paths.exists().map_err(|error| Failure::from_error(Exit::Preflight, &error))? {
         return Err(status::no_gateway(&paths));
     }
     let lock =

@@ -69,7 +69,7 @@ pub fn sessions(args: &SessionsArgs) -> Result<Exit, Failure> {
 
 fn open(args: &InspectArgs) -> Result<(GatewayPaths, Maps), Failure> {
     let paths = select(&args.bpffs, args.gateway.as_deref())?;
-    if !paths.exists() {
+    if !paths.exists().map_err(|error| Failure::from_error(Exit::Preflight, &error))? {
         return Err(no_gateway(&paths));
     }
     let maps = Maps::open(&paths).map_err(|error| maps_failure(&error))?;

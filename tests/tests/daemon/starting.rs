@@ -50,6 +50,39 @@ fn without_privileges_one_clear_message_ends_it() {
 }
 
 #[test]
+fn who_may_not_look_is_not_told_that_there_is_nothing() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let _daemon = gateway.start();
+    let (binary, bpffs) = (natgw_binary().display().to_string(), gateway.bpffs().display().to_string());
+    for command in ["status", "rules", "sessions", "detach"] {
+        let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--", &binary, command];
+        let output =
+            command::output("setpriv", &[&nobody[..], &["--gateway", gateway.name(), "--bpffs", &bpffs]].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{command}: {said}");
+        assert!(said.contains("Permission denied") && said.contains("run this as root"), "{command}: {said}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_a_table_with_the_command_that_helps() {
+    let topology = Topology::new();
+    let gateway = gateway(&topology, NEVER, "");
+    gateway.write(&rules());
+    let (manifests, netns) = (gateway.manifests().display().to_string(), topology.gw.path().display().to_string());
+    let plain = gateway.dir().join("plain");
+    fs::create_dir(&plain).expect("the directory is the test's");
+    let bpffs = plain.display().to_string();
+    let args = ["run", "--gateway", gateway.name(), "--manifests", &manifests, "--netns", &netns, "--bpffs", &bpffs];
+    let output = command::output(&natgw_binary().display().to_string(), &args);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("natgw cannot run here\n") && said.contains(&format!("mount -t bpf bpf {bpffs}")), "{said}");
+}
+
+#[test]
 fn a_second_daemon_says_who_holds_the_lock_and_fails_at_once_when_told_not_to_wait() {
     let topology = Topology::new();
     let gateway = gateway(&topology, NEVER, "");

@@ -14,7 +14,7 @@ fn detach_leaves_nothing() {
         let lock = rig.lock();
         let report = rig.ns.run(|| detach(&rig.paths, lock)).unwrap();
         assert_eq!(rig.attached(), rig::nowhere());
-        assert!(!rig.paths.exists());
+        assert!(!rig.paths.exists().unwrap());
         assert!(!rig.scratch.bpffs().join("natgw").exists());
         for part in ["natgw_ext_out", "map SESSIONS", "program sweep"] {
             assert!(report.removed.iter().any(|line| line.contains(part)), "{part}: {report:?}");
@@ -36,7 +36,7 @@ fn detach_removes_links_whose_interface_is_gone() {
     drop(rig.start(AttachMode::Tcx));
     rig.ns.ip(&["link del net1".into(), "link del eth0".into()]);
     rig.ns.run(|| detach(&rig.paths, rig.lock())).unwrap();
-    assert!(!rig.paths.exists());
+    assert!(!rig.paths.exists().unwrap());
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn detach_finishes_what_a_killed_detach_began() {
     fs::remove_file(rig.paths.sweep()).unwrap();
     fs::remove_file(rig.paths.map("SNAT")).unwrap();
     rig.ns.run(|| detach(&rig.paths, rig.lock())).unwrap();
-    assert!(!rig.paths.exists());
+    assert!(!rig.paths.exists().unwrap());
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_detach_killed_anywhere_is_repaired_by_a_start_or_finished_by_a_detach() {
         } else {
             remove(&rig);
             assert_eq!(rig.attached(), rig::nowhere());
-            assert!(!rig.paths.exists());
+            assert!(!rig.paths.exists().unwrap());
         }
     }
 }

@@ -7,6 +7,7 @@ use aya::{
     programs::TcAttachType,
 };
 use natgw_common::abi::{ABI_VERSION, AbiRecord, MAPS, map};
+use natgw_tests::command;
 use natgw_userspace::datapath::{AttachMode, GatewayPaths, LoadError, LoadOptions, Maps, Outcome};
 
 use crate::rig::{self, Rig};
@@ -21,6 +22,25 @@ fn a_first_load_pins_every_map_and_the_sweep_program() {
     assert_eq!(rig.map_ids().len(), MAPS.len());
     assert_eq!(rig::pins(rig.paths.progs()).into_keys().collect::<Vec<_>>(), ["sweep"]);
     println!("load: {report:?}");
+}
+
+#[test]
+fn every_map_has_the_types_by_which_bpftool_names_its_fields() {
+    let rig = Rig::new();
+    let lock = rig.lock();
+    let (_datapath, _) = rig.load(&lock).unwrap();
+    for spec in MAPS {
+        let path = rig.paths.map(spec.name).display().to_string();
+        let shown: serde_json::Value =
+            serde_json::from_str(&command::run("bpftool", &["-j", "map", "show", "pinned", &path])).expect("JSON");
+        assert!(shown["btf_id"].as_u64().is_some_and(|id| id > 0), "{}: {shown}", spec.name);
+        // Arrays have entries from the beginning.
+        let dump: serde_json::Value =
+            serde_json::from_str(&command::run("bpftool", &["-j", "map", "dump", "pinned", &path])).expect("JSON");
+        for entry in dump.as_array().into_iter().flatten() {
+            assert!(entry["formatted"].is_object(), "{}: {entry}", spec.name);
+        }
+    }
 }
 
 #[test]
