@@ -13,8 +13,8 @@ use natgw_tests::{
 use natgw_userspace::core::objects::Kind;
 use serde_json::Value;
 
-/// Every EIP is announced more than once: the second one a second later.
-const ANNOUNCEMENTS: usize = 2;
+/// How often every EIP is announced, a second apart.
+const ANNOUNCEMENTS: usize = 3;
 
 #[test]
 fn r4_a_net1_that_comes_back_is_said_to_be_missing_and_then_carries_everything_again() {

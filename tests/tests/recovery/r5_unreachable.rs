@@ -35,6 +35,11 @@ fn r5_a_start_without_an_api_server_keeps_what_is_pinned_and_picks_up_when_it_re
         (status == 200) && body.contains(wanted)
     };
     clock::eventually("/readyz says that what is known is stale", PATIENCE, || says("stale: "));
+    assert_eq!(
+        observed::get(address, "/healthz"),
+        (200, "live\n".to_owned()),
+        "a restart would not bring the API server back"
+    );
     lab.replace_daemon(daemon);
     // An EIP is new, and the daemon is not told yet.
     lab.objects.set(&rules().eip("eip3", EIP3));
