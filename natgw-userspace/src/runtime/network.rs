@@ -111,7 +111,7 @@ pub(super) struct Network {
     /// What was in place on the present interfaces: if it is missing again, that is a repair.
     had_addresses: BTreeSet<Ipv4Addr>,
     had_routes: BTreeSet<Prefix>,
-    had_default: bool,
+    had_default: Option<Ipv4Addr>,
     announced: BTreeSet<Ipv4Addr>,
     former: BTreeSet<Ipv4Addr>,
 }
@@ -131,7 +131,7 @@ impl Network {
             marks: release.is_ok_and(|release| kernel_marks_addresses(&release)),
             had_addresses: BTreeSet::new(),
             had_routes: BTreeSet::new(),
-            had_default: false,
+            had_default: None,
             announced: BTreeSet::new(),
             former: BTreeSet::new(),
             ns,
@@ -148,7 +148,7 @@ impl Network {
         let other = interface.update(state);
         if other && interface.side == Side::External {
             self.had_addresses.clear();
-            self.had_default = false;
+            self.had_default = None;
         }
         if other && interface.side == Side::Internal {
             self.had_routes.clear();
@@ -406,7 +406,7 @@ impl Network {
         let there = existing.iter().any(|route| route.dest == DEFAULT && (!route.ours || route.gateway == Some(via)));
         if !there {
             match self.netlink.set_default_route(link.ifindex, via).await {
-                Ok(()) if self.had_default => {
+                Ok(()) if self.had_default == Some(via) => {
                     let what = format!("default route via {via} on {}", self.external.name);
                     step.repaired.push(Repair::new(Drift::Route, what));
                 }
@@ -414,7 +414,7 @@ impl Network {
                 Err(error) => step.fail(&error),
             }
         }
-        self.had_default = step.errors.is_empty();
+        self.had_default = step.errors.is_empty().then_some(via);
         step
     }
 }

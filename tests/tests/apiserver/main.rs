@@ -18,5 +18,6 @@ mod proxy;
 mod refusals;
 mod restless;
 mod rights;
+mod subnets;
 mod support;
 mod without_etcd;
