@@ -114,11 +114,7 @@ impl Fold {
                 }
             }
             // What it last said stays in force.
-            Err(mut problem) => {
-                if self.index.get(&key).is_some() {
-                    "write the type that the field has; what the object said before stays in force"
-                        .clone_into(&mut problem.fix);
-                }
+            Err(problem) => {
                 let malformed = Malformed { problem: *problem, generation };
                 change.desired = self.malformed.get(&key) != Some(&malformed);
                 self.malformed.insert(key, malformed);

@@ -88,6 +88,8 @@ impl Watched {
     }
 }
 
+/// The same whether or not it was right before: natgw of several gateways may say it of one object, and not all of them
+/// have seen that.
 fn wrong_type(key: &ObjectKey, field: String, message: String) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
@@ -95,7 +97,7 @@ fn wrong_type(key: &ObjectKey, field: String, message: String) -> Diagnostic {
         object: Some(key.clone()),
         field,
         message: shortened(message),
-        fix: "write the type that the field has".to_owned(),
+        fix: "write the type that the field has; what the object said before, if anything, stays in force".to_owned(),
         location: None,
     }
 }

@@ -71,16 +71,24 @@ pub fn verdicts(
     let judged = objects.map(|object| {
         let key = &object.key;
         let said = said.get(key).map_or(&[][..], Vec::as_slice);
-        let generation = unread.get(key).copied().unwrap_or(object.generation);
-        (key.clone(), judge(said, failures.get(key), generation))
+        let verdict = match unread.get(key) {
+            Some(generation) => judge_unread(said, *generation),
+            None => judge(said, failures.get(key), object.generation),
+        };
+        (key.clone(), verdict)
     });
     let mut verdicts: BTreeMap<_, _> = judged.collect();
-    // Nobody can know whose they are.
-    let never_read = unread.iter().filter(|(key, _)| key.kind != Kind::Subnet && index.get(key).is_none());
-    verdicts.extend(
-        never_read.filter_map(|(key, generation)| Some((key.clone(), judge(said.get(key)?, None, *generation)))),
-    );
-    verdicts.extend(policies(index, gateway));
+    // Nobody can know whose a rule or an EIP is that was never right, so all gateways say the same of it.
+    let never_read = unread.iter().filter(|(key, _)| match key.kind {
+        Kind::IptablesEip | Kind::IptablesFipRule | Kind::IptablesDnatRule | Kind::IptablesSnatRule => true,
+        Kind::VpcNatGateway => *key.name == *gateway,
+        Kind::QosPolicy | Kind::Subnet => false,
+    });
+    let never_read = never_read.filter(|(key, _)| index.get(key).is_none());
+    let never_read =
+        never_read.filter_map(|(key, generation)| Some((key.clone(), judge_unread(said.get(key)?, *generation))));
+    verdicts.extend(never_read);
+    verdicts.extend(policies(index, gateway, unread));
     verdicts
 }
 
@@ -96,9 +104,17 @@ fn is_elsewhere(index: &Index, gateway: &str, object: &Object) -> bool {
         Spec::IptablesFipRule(spec) => of_eip(spec.eip.as_ref()),
         Spec::IptablesDnatRule(spec) => of_eip(spec.eip.as_ref()),
         Spec::IptablesSnatRule(spec) => of_eip(spec.eip.as_ref()),
-        Spec::QosPolicy(_) | Spec::Subnet(_) => None,
+        // Whoever uses it says what there is to say.
+        Spec::QosPolicy(_) => return true,
+        Spec::Subnet(_) => None,
     };
     owner.is_some_and(|owner| owner != gateway)
+}
+
+/// What is wrong with the spec that cannot be read; what was wrong with the one before is no matter any more.
+fn judge_unread(said: &[&Diagnostic], generation: i64) -> Verdict {
+    let unread: Vec<_> = said.iter().copied().filter(|one| one.reason == Reason::InvalidObject).collect();
+    judge(&unread, None, generation)
 }
 
 fn judge(said: &[&Diagnostic], failure: Option<&(&'static str, String)>, generation: i64) -> Verdict {
@@ -135,7 +151,11 @@ fn sentences(said: &[&Diagnostic]) -> String {
 }
 
 /// Bandwidth policies that the gateway or one of its EIPs names.
-fn policies<'a>(index: &'a Index, gateway: &'a str) -> impl Iterator<Item = (ObjectKey, Verdict)> + 'a {
+fn policies<'a>(
+    index: &'a Index,
+    gateway: &'a str,
+    unread: &'a Unread,
+) -> impl Iterator<Item = (ObjectKey, Verdict)> + 'a {
     let names = index.iter().filter_map(move |object| match &object.spec {
         Spec::VpcNatGateway(spec) if *object.key.name == *gateway => spec.qos_policy.as_deref(),
         Spec::IptablesEip(spec) if spec.nat_gw_dp.as_deref() == Some(gateway) => spec.qos_policy.as_deref(),
@@ -153,7 +173,7 @@ fn policies<'a>(index: &'a Index, gateway: &'a str) -> impl Iterator<Item = (Obj
             programmed: false,
             reason: Cow::Owned(Reason::Unsupported.to_string()),
             message: Cow::Borrowed("bandwidth limits are not enforced: traffic passes without a limit"),
-            generation: object.generation,
+            generation: unread.get(&object.key).copied().unwrap_or(object.generation),
         };
         Some((object.key.clone(), verdict))
     })
@@ -215,8 +235,15 @@ mod tests {
         let world: Index = world().into_iter().collect();
         let (state, mut diagnostics) = DesiredState::build(&world, "gw1");
         let mut unread = Unread::new();
-        for (name, generation) in [("good", 4), ("theirs", 5), ("never", 6)] {
-            let kind = if name == "good" { Kind::IptablesFipRule } else { Kind::IptablesDnatRule };
+        for (kind, name, generation) in [
+            (Kind::IptablesFipRule, "good", 4),
+            // What it said before had an error of its own.
+            (Kind::IptablesFipRule, "second", 7),
+            (Kind::IptablesDnatRule, "theirs", 5),
+            (Kind::IptablesDnatRule, "never", 6),
+            (Kind::VpcNatGateway, "gw9", 8),
+            (Kind::QosPolicy, "unused", 9),
+        ] {
             unread.insert(ObjectKey::new(kind, name), generation);
             diagnostics.push(Diagnostic {
                 severity: Severity::Error,
@@ -235,7 +262,9 @@ mod tests {
         };
         let text = "spec.eip: a map (write a string)";
         assert_eq!(said(Kind::IptablesFipRule, "good"), Some(("InvalidObject", text, 4)));
+        assert_eq!(said(Kind::IptablesFipRule, "second"), Some(("InvalidObject", text, 7)));
         assert_eq!(said(Kind::IptablesDnatRule, "theirs"), None);
+        assert_eq!((said(Kind::VpcNatGateway, "gw9"), said(Kind::QosPolicy, "unused")), (None, None));
         assert_eq!(said(Kind::IptablesDnatRule, "never"), Some(("InvalidObject", text, 6)));
     }
 

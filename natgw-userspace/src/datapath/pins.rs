@@ -125,6 +125,9 @@ impl GatewayPaths {
         let entries = match fs::read_dir(&top) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(PinError::Denied { path: top, source });
+            }
             Err(error) => return Err(PinError::io("read", &top)(error)),
         };
         let mut found = Vec::new();

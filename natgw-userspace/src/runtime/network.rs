@@ -110,7 +110,7 @@ pub(super) struct Network {
     marks: bool,
     /// What was in place on the present interfaces: if it is missing again, that is a repair.
     had_addresses: BTreeSet<Ipv4Addr>,
-    had_routes: BTreeSet<Prefix>,
+    had_routes: BTreeMap<Prefix, Ipv4Addr>,
     had_default: Option<Ipv4Addr>,
     announced: BTreeSet<Ipv4Addr>,
     former: BTreeSet<Ipv4Addr>,
@@ -130,7 +130,7 @@ impl Network {
             external_subnet: options.external_subnet,
             marks: release.is_ok_and(|release| kernel_marks_addresses(&release)),
             had_addresses: BTreeSet::new(),
-            had_routes: BTreeSet::new(),
+            had_routes: BTreeMap::new(),
             had_default: None,
             announced: BTreeSet::new(),
             former: BTreeSet::new(),
@@ -353,7 +353,7 @@ impl Network {
                 continue;
             }
             match self.netlink.replace_route(link.ifindex, (dest, via)).await {
-                Ok(()) if self.had_routes.contains(&dest) => {
+                Ok(()) if self.had_routes.get(&dest) == Some(&via) => {
                     let what = format!("route {dest} via {via} on {}", self.internal.name);
                     step.repaired.push(Repair::new(Drift::Route, what));
                 }
@@ -371,7 +371,7 @@ impl Network {
                 Err(error) => step.fail(&error),
             }
         }
-        self.had_routes = wanted.into_keys().collect();
+        self.had_routes = wanted;
         step
     }
 

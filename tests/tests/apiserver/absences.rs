@@ -85,10 +85,9 @@ fn a_gateway_object_that_goes_under_a_running_daemon_takes_nothing_along() {
     let before = MapDump::rules(&lab.gateway);
     let mark = lab.daemon().logs().mark();
     lab.objects.delete(Kind::VpcNatGateway, &name);
-    let text =
-        format!("there is no VpcNatGateway `{name}` in the cluster; waiting for it, and nothing is removed until then");
-    lab.daemon().wait_line(mark, &text, |line| line.text.contains(&text));
-    lab.daemon().wait_message(mark, "reconciled");
+    let text = format!("VpcNatGateway `{name}` is gone from the cluster; its routes stay until it is back");
+    let said = lab.daemon().wait_line(mark, &text, |line| line.text.contains(&text));
+    lab.daemon().wait_line(mark, "the end of that pass", |it| it.message() == "reconciled" && it.at >= said.at);
     assert!(route().contains("via 10.0.1.254"), "{}", route());
     assert_unchanged(&before, &MapDump::rules(&lab.gateway));
     // What it says when it is back is in force, also that there is no route any more.

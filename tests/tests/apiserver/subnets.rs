@@ -38,6 +38,14 @@ fn eips_have_the_prefix_of_the_external_subnet_and_the_default_route_its_gateway
     clock::eventually("the route follows", PATIENCE, || default(&lab).contains("via 203.0.113.254 dev net1"));
     assert_eq!(default(&lab).lines().count(), 1, "{}", default(&lab));
 
+    // A route of the gateway's own follows its next hop.
+    for hop in ["10.0.1.254", "10.0.1.253"] {
+        let routes = json!({"spec": {"routes": [{"cidr": "10.0.2.0/24", "nextHopIP": hop}]}});
+        lab.objects.patch(Kind::VpcNatGateway, &gw, &routes);
+        let route = || lab.net.gw.command("ip", &["route", "show", "10.0.2.0/24"]);
+        clock::eventually("the route", PATIENCE, || route().contains(&format!("via {hop} ")));
+    }
+
     // So does the prefix, and no packet minds.
     let traffic = Traffic::start(&lab.net);
     lab.objects.change(&with_subnet(&subnet, "203.0.113.0/26", "203.0.113.254"));

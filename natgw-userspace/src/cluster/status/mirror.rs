@@ -48,7 +48,6 @@ impl<'a> Mirrors<'a> {
     /// said again of an object that is not in force: a server-side apply takes away what it does not name.
     pub(super) fn of(&self, key: &ObjectKey, ready: bool, status: &Value) -> Map<String, Value> {
         let mut fields = Map::new();
-        let Some(object) = self.index.get(key) else { return fields };
         match key.kind {
             // kube-ovn has no such field there.
             Kind::QosPolicy | Kind::Subnet => return fields,
@@ -59,11 +58,13 @@ impl<'a> Mirrors<'a> {
             | Kind::IptablesSnatRule => {}
         }
         fields.insert("ready".to_owned(), json!(ready));
-        if ready {
-            self.mirror(object, &mut fields);
-        } else {
-            let there = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), status.get(*name)?.clone())));
-            fields.extend(there.filter(|(_, value)| !value.is_null() && value != ""));
+        match self.index.get(key) {
+            Some(object) if ready => self.mirror(object, &mut fields),
+            // Also of one that could never be read.
+            Some(_) | None => {
+                let there = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), status.get(*name)?.clone())));
+                fields.extend(there.filter(|(_, value)| !value.is_null() && value != ""));
+            }
         }
         fields
     }
@@ -165,6 +166,8 @@ mod tests {
 
     #[test]
     fn what_is_not_in_force_is_said_to_be_not_ready_and_keeps_its_mirror() {
-        assert_eq!(mirror(Kind::IptablesFipRule, "f", false), json!({"ready": false, "v4ip": "old"}));
+        for name in ["f", "never read"] {
+            assert_eq!(mirror(Kind::IptablesFipRule, name, false), json!({"ready": false, "v4ip": "old"}), "{name}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
+    core::Status,
 };
 use serde_json::Value;
 use tokio::{
@@ -153,8 +154,8 @@ struct Task {
     next_event: Instant,
     /// Kinds whose CRD has no room for conditions.
     unknown: Vec<Kind>,
-    /// Objects, with their `metadata.uid`, that the API server refuses as they are stored, once that was said.
-    invalid: BTreeMap<ObjectKey, String>,
+    /// Objects that the API server refuses as they are stored, with the reasons that were said to be.
+    invalid: BTreeMap<ObjectKey, Vec<String>>,
     /// What was last said to be wrong with writing, by kind.
     complaints: BTreeMap<Kind, String>,
 }
@@ -192,6 +193,9 @@ impl Task {
         }
         let mut changes = inbox.changes;
         changes.retain(|key, _| !self.unknown.contains(&key.kind));
+        for (key, _) in changes.iter().filter(|(_, write)| write.is_none()) {
+            self.invalid.remove(key);
+        }
         self.pace.update(changes, Instant::now());
         for note in inbox.notes {
             self.waiting.push(note);
@@ -226,6 +230,7 @@ impl Task {
         let outcome = match outcome {
             Ok(status) => {
                 self.complain(key.kind, None);
+                self.invalid.remove(key);
                 self.count(|tally| tally.written += 1);
                 if write.conditions.iter().any(|condition| find(&status, condition.kind).is_none()) {
                     self.has_no_conditions(key.kind);
@@ -236,8 +241,9 @@ impl Task {
                 Outcome::Written
             }
             // The object is gone, or another one has its name.
-            Err(error) if answer(&error).is_some_and(|status| matches!(status.code, 404 | 409)) => {
+            Err(error) if answer(&error).is_some_and(is_gone) => {
                 self.count(|tally| tally.gone += 1);
+                self.invalid.remove(key);
                 Outcome::Gone
             }
             Err(error) if answer(&error).is_some_and(|status| status.message.contains(UNDECLARED)) => {
@@ -248,9 +254,10 @@ impl Task {
                 Outcome::Gone
             }
             // What is stored does not keep the schema, so no status of it does. Somebody may change it.
-            Err(error) if answer(&error).is_some_and(|it| it.code == 422 || it.message.contains(UNTYPED)) => {
+            Err(error) if answer(&error).is_some_and(is_invalid) => {
                 self.count(|tally| tally.failed += 1);
-                if self.invalid.insert(key.clone(), write.uid.clone()).as_ref() != Some(&write.uid) {
+                let reasons: Vec<_> = write.conditions.iter().map(|condition| condition.reason.clone()).collect();
+                if self.invalid.insert(key.clone(), reasons.clone()).as_ref() != Some(&reasons) {
                     tracing::warn!(object = %key, "cannot write the condition of {key}: {}", shortened(chain(&error)));
                     for note in write.notes(key) {
                         self.waiting.push(note);
@@ -305,6 +312,16 @@ impl Task {
     fn count(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut self.shared.tally.lock().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// The object is gone, or another one has its name: the `uid` that was asked for is not its own.
+fn is_gone(status: &Status) -> bool {
+    matches!(status.code, 404 | 409) || (status.code == 422 && status.message.contains("metadata.uid"))
+}
+
+/// What is stored does not keep the CRD's schema, whatever is written into its status.
+fn is_invalid(status: &Status) -> bool {
+    status.message.contains(UNTYPED) || (status.code == 422 && status.message.contains("spec."))
 }
 
 fn refusal(key: &ObjectKey, error: &kube::Error) -> String {

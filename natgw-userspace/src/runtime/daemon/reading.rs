@@ -60,8 +60,12 @@ impl Daemon<'_> {
         let reading = block_in_place(|| source.read());
         let (mut desired, mut diagnostics) = DesiredState::build(source.index(), &self.options.gateway);
         let orphaned = self.complete && source.cluster().is_some_and(ClusterSource::lacks_gateway);
+        let mut incomplete = reading.incomplete;
         if orphaned {
             desired.keep_network_of(&self.desired);
+            let gateway = &self.options.gateway;
+            incomplete =
+                Some(format!("VpcNatGateway `{gateway}` is gone from the cluster; its routes stay until it is back"));
         }
         source.locate(&mut diagnostics);
         diagnostics.extend(reading.diagnostics);
@@ -72,9 +76,9 @@ impl Daemon<'_> {
         if changed {
             self.desired = Arc::new(desired);
         }
-        self.observer.health.read(reading.incomplete.as_deref());
-        let complete = reading.incomplete.is_none();
-        let held = reading.incomplete.filter(|_| (!self.complete && !reading.awaited) || orphaned);
+        self.observer.health.read(incomplete.as_deref());
+        let complete = incomplete.is_none();
+        let held = incomplete.filter(|_| (!self.complete && !reading.awaited) || orphaned);
         self.complete |= complete;
         self.reporter.problems("fail static", held);
         changed

@@ -81,12 +81,16 @@ fn a_subnet_that_is_missing_or_has_no_ipv4_is_named() {
 #[test]
 fn what_nobody_says_any_more_may_be_kept() {
     let outside = subnet("outside", "203.0.113.0/24", "203.0.113.254");
-    let routed = gateway("gw1", &[("10.0.2.0/24", "10.0.1.254")]);
+    let mut routed = gateway("gw1", &[("10.0.2.0/24", "10.0.1.254")]);
+    let Spec::VpcNatGateway(spec) = &mut routed.spec else { panic!("a gateway") };
+    spec.external_subnets = vec!["outside".to_owned()];
     let (before, _) = build([routed, eip("a", "203.0.113.10"), outside.clone()]);
     let (mut now, _) = build([eip("a", "203.0.113.10"), eip("b", "203.0.113.11"), outside]);
-    assert!(now.routes.is_empty());
+    assert_eq!((now.routes.len(), now.external_networks.len(), now.external_gateway), (0, 0, None));
     now.keep_network_of(&before);
     assert_eq!((now.routes.len(), now.eips.len()), (1, 2));
+    let outside = BTreeSet::from([network("203.0.113.0/24")]);
+    assert_eq!((now.external_networks.clone(), now.external_gateway), (outside, Some([203, 0, 113, 254])));
     let route = Entry::Route(network("10.0.2.0/24"));
     assert_eq!(now.owner(&route), before.owner(&route));
 }
