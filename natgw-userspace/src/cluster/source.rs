@@ -185,7 +185,7 @@ impl ClusterSource {
         self.fold.unknown().next().is_none() && self.fold.unlisted().next().is_some()
     }
 
-    /// Whether all that could say what the gateway is for has been read, and nothing does.
+    /// Whether no object that can be read says what the gateway is for. Means something once everything was listed.
     #[must_use]
     pub fn lacks_gateway(&self) -> bool {
         self.index().get(&self.gateway).is_none()

@@ -54,8 +54,8 @@ pub enum First {
     /// The newest list, in pages: what nobody waits for is kind to the memory of both sides.
     #[default]
     Newest,
-    /// What the server has in memory, in one answer and in a third of the time, also while its etcd is away. For a gateway
-    /// that has nothing yet.
+    /// What the server has in memory, in one answer and in a third of the time (ADR 0016), also while its etcd is away. For a
+    /// gateway that has nothing yet.
     AtHand,
 }
 
