@@ -11,7 +11,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{apt, cargo, progress, system, workspace::Workspace};
+use crate::{
+    apt,
+    bookworm::{self, Wanted},
+    cargo, progress, system,
+    workspace::Workspace,
+};
 
 /// One line of `apt-get indextargets` per package list.
 const FORMAT: &str = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)";
@@ -24,12 +29,8 @@ pub(crate) struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// Sets it up with the entries that `sources` makes of what the machine's apt knows, and fetches their lists.
-    pub(crate) fn open(
-        workspace: &'a Workspace,
-        dir: PathBuf,
-        sources: impl Fn(&[Target<'_>]) -> Result<String>,
-    ) -> Result<Self> {
+    /// Sets it up for what is `wanted` of Debian 12 and fetches the lists.
+    pub(crate) fn open(workspace: &'a Workspace, dir: PathBuf, wanted: Wanted) -> Result<Self> {
         if system::is_root() {
             // Without lists apt does not tell what it knows.
             apt::ensure_lists(workspace)?;
@@ -37,12 +38,15 @@ impl<'a> Archive<'a> {
         let mut targets = cargo::command("apt-get", workspace.root());
         targets.args(["indextargets", "--format", FORMAT, "Created-By: Packages"]);
         let targets = cargo::probe(&mut targets).context("apt-get does not say which archives it knows")?;
-        let sources = sources(&parse(&targets))?;
+        let entries = bookworm::entries(&parse(&targets), wanted);
+        if entries.need_keyring {
+            bookworm::ensure_keyring(workspace)?;
+        }
         for sub in ["lists/partial", "cache/archives/partial"] {
             let sub = dir.join(sub);
             fs::create_dir_all(&sub).with_context(|| format!("cannot create {}", sub.display()))?;
         }
-        fs::write(dir.join("sources.list"), sources).context("cannot write sources.list")?;
+        fs::write(dir.join("sources.list"), entries.text).context("cannot write sources.list")?;
         let archive = Self { workspace, dir };
         progress::run("fetching the lists of Debian's archive", archive.apt("apt-get").arg("update"), |_| None)?;
         Ok(archive)

@@ -6,6 +6,7 @@
 mod apiserver;
 mod apt;
 mod archive;
+mod bookworm;
 mod bpf_linker;
 mod build;
 mod build_ebpf;

@@ -35,11 +35,6 @@ impl OsRelease {
         let line = self.0.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
         line.unwrap_or_default().trim_matches('"')
     }
-
-    /// Whether it is this distribution itself, not a descendant.
-    pub(crate) fn is(&self, id: &str) -> bool {
-        self.value("ID").eq_ignore_ascii_case(id)
-    }
 }
 
 /// That of this machine, empty where there is none.

@@ -60,7 +60,7 @@ impl Build<'_> {
 
     fn fetch(&self) -> Result<()> {
         let fetched = self.make_dir("fetched")?;
-        let archive = Archive::open(self.workspace, self.dir.join("apt"), recipe::sources)?;
+        let archive = Archive::open(self.workspace, self.dir.join("apt"), recipe::WANTED)?;
         archive.source(recipe::SOURCE, &fetched)?;
         archive.binaries(&recipe::PACKAGES, &fetched)
     }

@@ -4,14 +4,14 @@
 //! Debian 12 is the one release that has both a source package with a whole kube-apiserver and a Go that still builds
 //! it. 1.20 is old on purpose: what natgw does there it does on every later server.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, ensure};
 
-use crate::{archive::Target, cache, system::OsRelease};
+use crate::{
+    bookworm::{CODENAME, Wanted},
+    cache,
+    system::{OsRelease, Packages},
+};
 
-/// The release of Debian whose packages these are.
-pub(crate) const CODENAME: &str = "bookworm";
 /// The source package, and how its name and upstream version begin.
 pub(crate) const SOURCE: &str = "kubernetes";
 pub(crate) const SOURCE_PREFIX: &str = "kubernetes_1.20.5+really1.20.2";
@@ -51,80 +51,39 @@ pub(crate) fn id() -> String {
     format!("{VERSION}-{:016x}", cache::fnv1a(parts))
 }
 
-/// Fails where the packages do not exist.
+/// Where the packages are.
+pub(crate) const WANTED: Wanted = Wanted { sources: true, more: "-updates" };
+
+/// Fails where there is no apt to fetch them with.
 pub(crate) fn check_distribution(os: &OsRelease) -> Result<()> {
-    let codename = os.value("VERSION_CODENAME");
     let pretty = os.value("PRETTY_NAME");
     let this = if pretty.is_empty() { "an unknown system" } else { pretty };
     ensure!(
-        os.is("debian") && codename == CODENAME,
-        "etcd and kube-apiserver are built from packages of Debian 12 and this is {this}: use a Debian 12 machine or \
-        container, {INSTEAD}"
+        Packages::of(os) == Packages::Apt,
+        "etcd and kube-apiserver are built from packages of Debian 12, which apt fetches, and this is {this}: use a \
+        machine or container with Debian or Ubuntu, {INSTEAD}"
     );
     Ok(())
-}
-
-/// The entries of a sources.list with the release's own suites, packages and sources. Machines have `deb` entries and
-/// seldom `deb-src`.
-pub(crate) fn sources(targets: &[Target<'_>]) -> Result<String> {
-    let suites = [CODENAME.to_owned(), format!("{CODENAME}-updates"), format!("{CODENAME}-security")];
-    let mut lines = BTreeSet::new();
-    for Target { uri, suite, .. } in targets.iter().filter(|target| target.is_debian_main()) {
-        if suites.iter().any(|known| known == suite) {
-            lines.insert(format!("deb [target=Packages] {uri} {suite} main\n"));
-            lines.insert(format!("deb-src [target=Sources] {uri} {suite} main\n"));
-        }
-    }
-    ensure!(
-        !lines.is_empty(),
-        "apt knows no `{CODENAME} main` of Debian: run `apt-get update`, and add an entry if that does not help"
-    );
-    Ok(lines.into_iter().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive;
 
     #[test]
-    fn only_debian_12_builds_and_others_are_told_what_to_do() {
+    fn where_there_is_no_apt_people_are_told_what_to_do() {
         let check = |text: &str| check_distribution(&OsRelease::parse(text));
         assert!(check("ID=debian\nVERSION_CODENAME=bookworm\n").is_ok());
-        let ubuntu = "PRETTY_NAME=\"Ubuntu 24.04.1 LTS\"\nID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n";
-        let error = check(ubuntu).expect_err("Ubuntu has no such package").to_string();
-        assert!(error.contains("this is Ubuntu 24.04.1 LTS") && error.contains("KUBEBUILDER_ASSETS"), "{error}");
-        let error = check("PRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\nID=debian\nVERSION_CODENAME=trixie\n");
-        assert!(error.expect_err("neither has 13").to_string().contains("13 (trixie)"));
-        assert!(check("").is_err());
+        assert!(check("ID=debian\nVERSION_CODENAME=trixie\n").is_ok());
+        assert!(check("ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=noble\n").is_ok());
+        let error = check("PRETTY_NAME=\"Fedora Linux 43\"\nID=fedora\n").expect_err("it has no apt").to_string();
+        assert!(error.contains("this is Fedora Linux 43") && error.contains("KUBEBUILDER_ASSETS"), "{error}");
+        assert!(check("").expect_err("nothing is known").to_string().contains("an unknown system"));
     }
 
     #[test]
     fn the_name_of_the_cache_directory_begins_with_the_version() {
         assert!(id().starts_with("1.20.2-"), "{}", id());
         assert_eq!(id().len(), "1.20.2-".len() + 16);
-    }
-
-    #[test]
-    fn the_lists_of_the_machine_become_packages_and_sources() {
-        let targets = "http://mirror/debian/ bookworm main Debian\n\
-            http://mirror/debian/ bookworm main Debian\n\
-            http://mirror/debian/ bookworm contrib Debian\n\
-            http://mirror/security/ bookworm-security main Debian\n\
-            https://elsewhere/apt/ bookworm-pgdg main apt.postgresql.org\n\
-            https://elsewhere/apt/ bookworm main Somebody\n";
-        assert_eq!(
-            sources(&archive::parse(targets)).unwrap(),
-            "deb [target=Packages] http://mirror/debian/ bookworm main\n\
-            deb [target=Packages] http://mirror/security/ bookworm-security main\n\
-            deb-src [target=Sources] http://mirror/debian/ bookworm main\n\
-            deb-src [target=Sources] http://mirror/security/ bookworm-security main\n"
-        );
-    }
-
-    #[test]
-    fn other_releases_are_refused() {
-        assert!(sources(&archive::parse("http://mirror/debian/ trixie main Debian\n")).is_err());
-        assert!(sources(&[]).is_err());
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn provide(workspace: &Workspace, kernel: &Kernel) -> Result<Image> {
         return Ok(image);
     }
     let scratch = slot.scratch()?;
-    let archive = Archive::open(workspace, scratch.dir().join("apt"), recipe::sources)?;
+    let archive = Archive::open(workspace, scratch.dir().join("apt"), recipe::WANTED)?;
     let known = archive.show("linux-image-amd64")?;
     let package = recipe::package(&known, kernel.series)
         .with_context(|| format!("Debian's archive has no kernel {} any more", kernel.series))?;

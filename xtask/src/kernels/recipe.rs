@@ -1,10 +1,9 @@
 //! Which kernels, where Debian has them, and which tests run on each.
 
-use std::{collections::BTreeSet, fmt::Write as _};
-
-use anyhow::{Result, ensure};
-
-use crate::{archive::Target, cache};
+use crate::{
+    bookworm::{CODENAME, Wanted},
+    cache,
+};
 
 /// A kernel, and why it is run.
 #[derive(Debug)]
@@ -58,29 +57,8 @@ impl Kernel {
     }
 }
 
-/// The release of Debian that has all of [`KERNELS`], with its backports.
-const CODENAME: &str = "bookworm";
-
-/// The entries of a sources.list, from where this machine's own Debian comes from, whichever release that is.
-pub(crate) fn sources(targets: &[Target<'_>]) -> Result<String> {
-    let mut uris = BTreeSet::new();
-    for target in targets.iter().filter(|target| target.is_debian_main()) {
-        uris.insert((target.uri, target.suite.ends_with("-security")));
-    }
-    ensure!(
-        uris.iter().any(|(_, security)| !security),
-        "apt knows no archive of Debian, whose kernels these are: run `apt-get update` on a Debian machine"
-    );
-    let mut text = String::new();
-    for (uri, security) in uris {
-        let suites: &[&str] = if security { &["-security"] } else { &["", "-backports"] };
-        for suite in suites {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "deb [target=Packages] {uri} {CODENAME}{suite} main");
-        }
-    }
-    Ok(text)
-}
+/// Where all of [`KERNELS`] are.
+pub(crate) const WANTED: Wanted = Wanted { sources: false, more: "-backports" };
 
 /// The package of the newest kernel of a series, by the versions of the package that depends on it.
 pub(crate) fn package<'a>(show: &'a str, series: &str) -> Option<&'a str> {
@@ -95,22 +73,6 @@ pub(crate) fn package<'a>(show: &'a str, series: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::archive;
-
-    #[test]
-    fn the_mirror_is_that_of_the_machine_whatever_its_release() {
-        let targets = "http://mirror/debian/ trixie main Debian\n\
-            http://mirror/debian/ trixie-updates main Debian\n\
-            http://mirror/security/ trixie-security main Debian\n\
-            https://elsewhere/apt/ trixie main Somebody\n";
-        assert_eq!(
-            sources(&archive::parse(targets)).unwrap(),
-            "deb [target=Packages] http://mirror/debian/ bookworm main\n\
-            deb [target=Packages] http://mirror/debian/ bookworm-backports main\n\
-            deb [target=Packages] http://mirror/security/ bookworm-security main\n"
-        );
-        assert!(sources(&archive::parse("http://mirror/ubuntu/ noble main Ubuntu\n")).is_err());
-    }
 
     #[test]
     fn the_newest_kernel_of_a_series_is_the_first() {
