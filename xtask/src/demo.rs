@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use crate::{apiserver, build, cargo, setup, system, workspace::Workspace};
+use crate::{apiserver, bpftool, build, cargo, setup, system, workspace::Workspace};
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]
@@ -23,14 +23,15 @@ pub(crate) struct Args {
     rest: Vec<String>,
 }
 
-fn command(workspace: &Workspace) -> Command {
+fn command(workspace: &Workspace) -> Result<Command> {
     let mut command = cargo::same(workspace.root());
     command.args(["run", "--locked", "--quiet", "--package", "natgw-tests", "--bin", "natgw-demo", "--"]);
-    command
+    command.env("PATH", bpftool::path(workspace)?);
+    Ok(command)
 }
 
 fn on_cluster(workspace: &Workspace) -> Result<Command> {
-    let mut command = command(workspace);
+    let mut command = command(workspace)?;
     command.arg("--cluster").env(apiserver::VARIABLE, apiserver::provide(workspace)?.dir());
     Ok(command)
 }
@@ -41,7 +42,7 @@ fn on_cluster(workspace: &Workspace) -> Result<Command> {
 /// A check of one did not hold.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     println!("\n== demo");
-    cargo::run(&mut command(workspace))?;
+    cargo::run(&mut command(workspace)?)?;
     println!("\n== demo --cluster");
     cargo::run(&mut on_cluster(workspace)?)
 }
@@ -51,7 +52,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     system::require_root("demo", "it makes namespaces and loads programs")?;
     setup::run(workspace, args.setup)?;
     build::run(workspace, &build::Args::default())?;
-    let mut command = if args.cluster { on_cluster(workspace)? } else { command(workspace) };
+    let mut command = if args.cluster { on_cluster(workspace)? } else { command(workspace)? };
     if args.json {
         command.arg("--json");
     }

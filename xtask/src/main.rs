@@ -8,6 +8,7 @@ mod apt;
 mod archive;
 mod bookworm;
 mod bpf_linker;
+mod bpftool;
 mod build;
 mod build_ebpf;
 mod cache;

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     apt::{self, Tool},
-    bpf_linker, cargo,
+    bpf_linker, bpftool, cargo,
     needs::{self, BPFFS, Need},
     progress,
     system::{self, Packages},
@@ -76,12 +76,19 @@ fn missing(workspace: &Workspace, found: &[Toolchain], chosen: Option<&Toolchain
             needs.extend(obstacle.map(Need::BpfLinker));
         }
     }
-    needs.extend(apt::TOOLS.iter().filter(|tool| system::find_program(tool.program).is_none()).map(Need::Tool));
+    needs.extend(apt::TOOLS.iter().filter(|tool| !is_there(workspace, tool)).map(Need::Tool));
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     if !system::has_bpffs(&mounts, BPFFS) {
         needs.push(Need::Bpffs);
     }
     needs
+}
+
+fn is_there(workspace: &Workspace, tool: &Tool) -> bool {
+    if tool.program == bpftool::NAME {
+        return bpftool::is_there(workspace);
+    }
+    system::find_program(tool.program).is_some()
 }
 
 fn ask(needs: &[Need]) -> Result<()> {
@@ -106,8 +113,9 @@ fn install(workspace: &Workspace, needs: &[Need]) -> Result<Toolchain> {
     if !tools.is_empty() {
         apt::ensure_lists(workspace)?;
         apt::install(workspace, &apt::resolve(workspace, &tools))?;
+        bpftool::link(workspace)?;
         for tool in tools {
-            if system::find_program(tool.program).is_none() {
+            if !is_there(workspace, tool) {
                 bail!("`{}` is still not there after its package was installed", tool.program);
             }
         }

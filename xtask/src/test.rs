@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
-    apiserver, build, cargo, kernels,
+    apiserver, bpftool, build, cargo, kernels,
     layers::{self, LAYERS, Layer},
     libtest::{Counts, Reader, Shown},
     setup, system,
@@ -162,6 +162,7 @@ fn run_layer(workspace: &Workspace, layer: &'static Layer, args: &Args) -> Resul
             command.arg(format!("--test-threads={threads}"));
         }
         command.args(&args.rest);
+        command.env("PATH", bpftool::path(workspace)?);
         command.envs(assets.iter().map(|assets| (apiserver::VARIABLE, assets.dir())));
         command.envs(natgw.iter().map(|natgw| (NATGW_BIN, natgw)));
         let started = Instant::now();

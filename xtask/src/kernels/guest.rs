@@ -34,11 +34,12 @@ const TAIL: usize = 30;
 const ENDED: &str = "natgw-guest: ended with ";
 
 /// The script that runs the tests and ends the guest.
-pub(crate) fn tests(suites: &[Chosen]) -> String {
+pub(crate) fn tests(suites: &[Chosen], tools: &Path) -> String {
+    let tools = quoted(&tools.display().to_string());
     let mut text = format!(
         "exec >/dev/ttyS1 2>&1 </dev/null
 stty -F /dev/ttyS1 raw
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp NATGW_TEST_SLOWNESS={SLOWNESS}
+export PATH={tools}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/run/tmp NATGW_TEST_SLOWNESS={SLOWNESS}
 ip link set lo up
 code=0
 "
@@ -153,7 +154,8 @@ mod tests {
             options: vec!["--nocapture".to_owned()],
             tests: vec!["a::b".to_owned()],
         };
-        let text = tests(&[chosen]);
+        let text = tests(&[chosen], Path::new("/the tools"));
+        assert!(text.contains("export PATH='/the tools':/usr/local/sbin:"), "{text}");
         assert!(text.contains(r"'/t/it'\''s' --show-output"), "{text}");
         assert!(text.contains("--test-threads=1 --exact '--nocapture' 'a::b' || code=$?\n"), "{text}");
         assert!(text.ends_with("echo 'natgw-guest: ended with '$code\nbusybox poweroff -f\n"), "{text}");

@@ -12,7 +12,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 use self::recipe::{KERNELS, Kernel};
-use crate::{libtest::Counts, workspace::Workspace};
+use crate::{bpftool, libtest::Counts, workspace::Workspace};
 
 /// Runs the layer. A kernel that cannot be run counts as a failed test: the others run all the same.
 pub(crate) fn run(workspace: &Workspace, more: &[String]) -> Counts {
@@ -40,6 +40,6 @@ fn run_on(workspace: &Workspace, kernel: &Kernel, more: &[String]) -> Result<Cou
     println!("-- Linux {} ({})", image.release, kernel.what);
     let dir = workspace.root().join("target/kernels").join(kernel.series);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let initramfs = initramfs::pack(workspace, &image, &guest::tests(&suites), &dir)?;
+    let initramfs = initramfs::pack(workspace, &image, &guest::tests(&suites, &bpftool::dir(workspace)), &dir)?;
     guest::run(workspace, &image, &initramfs, &dir)
 }
