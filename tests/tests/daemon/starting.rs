@@ -1,6 +1,6 @@
 //! Starting and stopping: what is refused and how, waiting, handing over, leaving the data plane.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Instant};
 
 use natgw_tests::{Topology, command, gateway::natgw_binary, topology::Interfaces};
 
@@ -32,12 +32,19 @@ fn wrong_settings_are_usage_errors_that_name_what_is_wrong() {
     }
 }
 
+/// A `natgw` that every user can start: the checkout may be in a closed directory, such as root's home.
+fn binary_for_everyone(dir: &Path) -> String {
+    let copy = dir.join("natgw");
+    fs::copy(natgw_binary(), &copy).expect("the test's directory is writable");
+    copy.display().to_string()
+}
+
 #[test]
 fn without_privileges_one_clear_message_ends_it() {
     let topology = Topology::new();
     let gateway = gateway(&topology, NEVER, "");
     gateway.write(&rules());
-    let (binary, manifests) = (natgw_binary().display().to_string(), gateway.manifests().display().to_string());
+    let (binary, manifests) = (binary_for_everyone(gateway.dir()), gateway.manifests().display().to_string());
     let (bpffs, netns) = (gateway.bpffs().display().to_string(), topology.gw.path().display().to_string());
     let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--", &binary, "run"];
     let run = ["--gateway", "gw1", "--manifests", &manifests, "--bpffs", &bpffs, "--netns", &netns];
@@ -55,7 +62,7 @@ fn who_may_not_look_is_not_told_that_there_is_nothing() {
     let gateway = gateway(&topology, NEVER, "");
     gateway.write(&rules());
     let _daemon = gateway.start();
-    let (binary, bpffs) = (natgw_binary().display().to_string(), gateway.bpffs().display().to_string());
+    let (binary, bpffs) = (binary_for_everyone(gateway.dir()), gateway.bpffs().display().to_string());
     for command in ["status", "rules", "sessions", "detach"] {
         let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--", &binary, command];
         let output =

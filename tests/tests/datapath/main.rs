@@ -6,6 +6,7 @@
 mod attachment;
 mod child;
 mod detaching;
+mod documented;
 mod kills;
 mod loading;
 mod locking;
