@@ -1,13 +1,15 @@
-//! `cargo xtask ci`: lint, layers and the demo: what has to hold for every change. `.ci/run` is this and nothing else.
+//! `cargo xtask ci`: lint, layers, the demos and a second build that finds nothing to do: what has to hold for every change. `.ci/run` is this and nothing else.
 
-use anyhow::{Result, bail};
+use std::{fs, path::PathBuf};
+
+use anyhow::{Result, bail, ensure};
 
 use crate::{
-    demo,
+    build, demo,
     layers::{LAYERS, Layer},
     lint, setup,
     test::{self, Outcome},
-    workspace::Workspace,
+    workspace::{Abi, Workspace},
 };
 
 /// Options of `cargo xtask ci`.
@@ -20,7 +22,7 @@ pub(crate) struct Args {
     setup: setup::Consent,
 }
 
-/// Lint, all layers, and the demo if they passed. Lint and layers always run: one run shows everything that is wrong.
+/// Lint, all layers, and the demos if they passed. Lint and layers always run: one run shows everything that is wrong.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     setup::run(workspace, args.setup)?;
     let lint = lint::run(workspace, &lint::Args::with(args.setup));
@@ -33,12 +35,43 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     if !missing.is_empty() {
         bail!("required layers did not run: {}", missing.join(", "));
     }
-    let tests = tests.and_then(|()| demo::check(workspace));
+    let tests = tests.and_then(|()| demo::check(workspace)).and_then(|()| second_run(workspace));
     match (lint, tests) {
         (Ok(()), tests) => tests,
         (Err(error), Ok(())) => Err(error),
         (Err(lint), Err(tests)) => bail!("{lint:#}; {tests:#}"),
     }
+}
+
+/// What installing and building leaves behind; of apt, dpkg's record.
+fn traces(workspace: &Workspace) -> Vec<PathBuf> {
+    let (debug, tools) = (workspace.root().join("target/debug"), workspace.tools().join("bin"));
+    vec![
+        PathBuf::from("/var/lib/dpkg/status"),
+        tools.join("bpf-linker"),
+        workspace.object(Abi::Released),
+        debug.join("natgw"),
+        debug.join("natgw-demo"),
+    ]
+}
+
+/// Installs and builds once more, which does nothing.
+fn second_run(workspace: &Workspace) -> Result<()> {
+    println!("\n== build again");
+    let written = || {
+        let of = |path: PathBuf| {
+            let time = fs::metadata(&path).and_then(|file| file.modified()).ok();
+            (path, time)
+        };
+        traces(workspace).into_iter().map(of).collect::<Vec<_>>()
+    };
+    let before = written();
+    build::run(workspace, &build::Args::default())?;
+    let news: Vec<_> = written().into_iter().zip(before).filter(|(now, then)| now != then).collect();
+    let names: Vec<_> = news.iter().map(|((path, _), _)| path.display().to_string()).collect();
+    ensure!(names.is_empty(), "a second run wrote anew what the first had made: {}", names.join(", "));
+    println!("nothing was installed or built");
+    Ok(())
 }
 
 /// Required layers in which no test ran to its end.

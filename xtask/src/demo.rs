@@ -1,9 +1,10 @@
 //! `cargo xtask demo`: natgw between a client and a server, killed and restarted, as one table; with `--cluster` on a real
 //! API server.
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use crate::{apiserver, bpftool, build, cargo, setup, system, workspace::Workspace};
 
@@ -41,10 +42,30 @@ fn on_cluster(workspace: &Workspace) -> Result<Command> {
 /// # Errors
 /// A check of one did not hold.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    println!("\n== demo");
-    cargo::run(&mut command(workspace)?)?;
+    println!("\n== demo --json");
+    let output =
+        command(workspace)?.arg("--json").stderr(Stdio::inherit()).output().context("cannot run natgw-demo")?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    println!("{printed}");
+    let checks = checks_that_hold(&printed)?;
+    ensure!(output.status.success(), "natgw-demo says ok and ended with {}", output.status);
+    println!("{checks} checks hold");
     println!("\n== demo --cluster");
     cargo::run(&mut on_cluster(workspace)?)
+}
+
+/// How many checks the JSON of the demo has.
+///
+/// # Errors
+/// It is none, or a check did not hold, or there is none.
+fn checks_that_hold(printed: &str) -> Result<usize> {
+    let report: Value = serde_json::from_str(printed).context("what natgw-demo printed is not JSON")?;
+    let checks = report["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let failed = checks.iter().filter(|check| check["ok"] != true).map(|check| check["name"].to_string());
+    let failed: Vec<_> = failed.collect();
+    ensure!(failed.is_empty(), "the demo failed: {}", failed.join(", "));
+    ensure!(report["ok"] == true && !checks.is_empty(), "the demo did not run to its end");
+    Ok(checks.len())
 }
 
 /// Builds and runs natgw-demo; its exit code is ours.
@@ -60,4 +81,25 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     // Killed by a signal: no code.
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_counts_only_with_checks_that_all_hold() {
+        let good = r#"{"ok":true,"checks":[{"name":"SNAT","ok":true,"detail":""}],"restart":null}"#;
+        assert_eq!(checks_that_hold(good).unwrap(), 1);
+        for (printed, expected) in [
+            ("", "not JSON"),
+            ("{}", "did not run to its end"),
+            (r#"{"ok":true,"checks":[]}"#, "did not run to its end"),
+            (r#"{"ok":false,"checks":[{"name":"SNAT","ok":true}]}"#, "did not run to its end"),
+            (r#"{"ok":true,"checks":[{"name":"SNAT","ok":false}]}"#, "\"SNAT\""),
+        ] {
+            let error = checks_that_hold(printed).expect_err(printed).to_string();
+            assert!(error.contains(expected), "{printed}: {error}");
+        }
+    }
 }
