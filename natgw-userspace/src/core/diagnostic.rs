@@ -96,8 +96,12 @@ pub enum Reason {
     ShadowedByFip,
     /// A rule's target is itself an elastic IP of this gateway.
     TargetIsEip,
-    /// A gateway names a `Subnet` that does not exist.
+    /// A gateway or an EIP names a `Subnet` that does not exist.
     SubnetMissing,
+    /// An address is not of the `Subnet` that it should be of.
+    OutsideSubnet,
+    /// A gateway or an EIP names a `QoSPolicy` that does not exist.
+    QosPolicyMissing,
 }
 
 impl Reason {
@@ -133,6 +137,8 @@ impl Reason {
         Self::ShadowedByFip,
         Self::TargetIsEip,
         Self::SubnetMissing,
+        Self::OutsideSubnet,
+        Self::QosPolicyMissing,
     ];
 }
 

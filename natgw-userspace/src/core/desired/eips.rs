@@ -162,7 +162,7 @@ fn judge(
         report.warning(&object.key, "spec.v6ip", problem);
     }
     if let Some(policy) = &spec.qos_policy {
-        report.warning(&object.key, "spec.qosPolicy", no_qos(policy));
+        report.warning(&object.key, "spec.qosPolicy", no_qos(index, policy));
     }
     state.eips.insert(addr, EipEntry { flags: 0 });
     state.owners.insert(Entry::Eip(addr), object.key.clone());
@@ -185,7 +185,11 @@ fn no_address(spec: &IptablesEipSpec) -> Problem {
 }
 
 /// The warning for a bandwidth policy.
-pub(super) fn no_qos(policy: &str) -> Problem {
+pub(super) fn no_qos(index: &Index, policy: &str) -> Problem {
+    if index.get(&ObjectKey::new(Kind::QosPolicy, policy)).is_none() {
+        let message = format!("there is no QoSPolicy `{policy}`, and natgw would not enforce it");
+        return Problem::new(Reason::QosPolicyMissing, message, "remove it, or ignore this");
+    }
     Problem::new(Reason::Unsupported, format!("QoSPolicy `{policy}` is not enforced"), "remove it, or ignore this")
 }
 

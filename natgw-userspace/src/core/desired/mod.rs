@@ -8,6 +8,7 @@ mod dnat;
 mod eips;
 mod fields;
 mod fips;
+mod references;
 mod routes;
 mod snat;
 mod subnets;
@@ -92,6 +93,7 @@ impl DesiredState {
         state.mark_stateful();
         routes::build(index, gateway, &mut state, &mut report);
         subnets::build(index, gateway, &mut state, &mut report);
+        references::build(index, gateway, &state, &mut report);
         (state, report.finish())
     }
 

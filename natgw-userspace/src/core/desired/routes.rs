@@ -20,7 +20,7 @@ pub(super) fn build(index: &Index, gateway: &str, state: &mut DesiredState, repo
     let Spec::VpcNatGateway(spec) = &object.spec else { return };
     let VpcNatGatewaySpec { routes, qos_policy, .. } = spec;
     if let Some(policy) = qos_policy {
-        report.warning(&object.key, "spec.qosPolicy", no_qos(policy));
+        report.warning(&object.key, "spec.qosPolicy", no_qos(index, policy));
     }
     let subnet_gateway = subnets::internal_gateway(index, spec);
     for (position, route) in routes.iter().enumerate() {

@@ -55,8 +55,13 @@ pub(super) fn internal_gateway(index: &Index, gateway: &VpcNatGatewaySpec) -> Ne
     subnet.and_then(gateway_of).map_or(NextHop::SubnetGateway, NextHop::Addr)
 }
 
+/// The external subnet of a gateway.
+pub(super) fn external_name(spec: &VpcNatGatewaySpec) -> &str {
+    spec.external_subnets.first().map_or(DEFAULT_EXTERNAL_SUBNET, String::as_str)
+}
+
 fn external(index: &Index, object: &Object, spec: &VpcNatGatewaySpec, state: &mut DesiredState, report: &mut Report) {
-    let name = spec.external_subnets.first().map_or(DEFAULT_EXTERNAL_SUBNET, String::as_str);
+    let name = external_name(spec);
     match subnet(index, name) {
         Some(subnet) => {
             state.external_networks.extend(cidr_of(subnet));
@@ -125,7 +130,7 @@ fn is_overlay(subnet: &SubnetSpec) -> bool {
     ovn && (subnet.vlan.is_none() || subnet.u2o_interconnection == Some(true))
 }
 
-fn subnet<'a>(index: &'a Index, name: &str) -> Option<&'a SubnetSpec> {
+pub(super) fn subnet<'a>(index: &'a Index, name: &str) -> Option<&'a SubnetSpec> {
     match &index.get(&ObjectKey::new(Kind::Subnet, name))?.spec {
         Spec::Subnet(spec) => Some(spec),
         Spec::VpcNatGateway(_)
@@ -138,7 +143,7 @@ fn subnet<'a>(index: &'a Index, name: &str) -> Option<&'a SubnetSpec> {
 }
 
 /// The IPv4 network; dual stack writes both with a comma. A default route is no network.
-fn cidr_of(subnet: &SubnetSpec) -> Option<Ipv4Cidr> {
+pub(super) fn cidr_of(subnet: &SubnetSpec) -> Option<Ipv4Cidr> {
     let mut parts = subnet.cidr_block.as_deref()?.split(',').map(str::trim);
     let Network { cidr, .. } = parts.find_map(|part| network(part).ok())?;
     (cidr.prefix_len() > 0).then_some(cidr)

@@ -100,8 +100,8 @@ fn an_eip_with_only_an_ipv6_address_and_a_bandwidth_policy_say_what_is_not_done(
     case(
         [dual(Some("203.0.113.13"))],
         &[
-            "warning Unsupported IptablesEIP/e: spec.qosPolicy: QoSPolicy `fast` is not enforced (remove it, or ignore \
-             this)",
+            "warning QosPolicyMissing IptablesEIP/e: spec.qosPolicy: there is no QoSPolicy `fast`, and natgw would not \
+             enforce it (remove it, or ignore this)",
             "warning Unsupported IptablesEIP/e: spec.v6ip: `2001:db8::1` is not configured: IPv4 only (remove it, or \
              ignore this)",
         ],
@@ -344,6 +344,9 @@ fn an_eip_that_is_reserved_for_something_else_is_a_warning() {
             line("a", "`203.0.113.0` is the network address of 203.0.113.0/24"),
             line("b", "`203.0.113.255` is the broadcast address of 203.0.113.0/24"),
             line("c", "`10.0.1.1` is the gateway's own address in the VPC (spec.lanIp)"),
+            "warning OutsideSubnet IptablesEIP/c: spec.v4ip: `10.0.1.1` is not in Subnet `external` (203.0.113.0/24) (give \
+             it an address of that network, or name another Subnet)"
+                .to_owned(),
         ]
     );
 }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod purity;
+mod references;
 mod subnets;
 
 use natgw_common::abi::{DnatKey, DnatTarget, EipFlags, FipFlags, SNAT_POOL_MAX, SnatKey};
