@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod doctored;
 pub mod drops;
 pub mod gateway;
+pub mod held;
 pub mod idle;
 pub mod kernel;
 pub mod lab;

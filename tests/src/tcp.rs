@@ -27,7 +27,7 @@ const STALL: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Order {
+pub(crate) enum Order {
     /// Take `length` bytes, compare them, answer with how many were right.
     Upload = b'U',
     /// Send `length` bytes.
@@ -197,7 +197,7 @@ pub fn connect_from(ns: &Netns, source: SocketAddrV4, target: SocketAddrV4) -> i
     Ok(stream)
 }
 
-fn order(stream: &mut TcpStream, order: Order, length: u64) -> io::Result<()> {
+pub(crate) fn order(stream: &mut TcpStream, order: Order, length: u64) -> io::Result<()> {
     let mut bytes = [0; 9];
     bytes[0] = order as u8;
     bytes[1..].copy_from_slice(&length.to_be_bytes());

@@ -1,12 +1,14 @@
-//! Each kind from its creation to its end, with packets: new connections go the new way at once, those of what went end, and
-//! everybody else's go on.
+//! Each kind from its creation to its end, with packets: new connections go the new way at once, those that were let in by what
+//! went (FIP, DNAT, EIP) end, those of an SNAT rule keep their source, and everybody else's go on.
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use natgw_tests::{
     ClusterLab, Netns, Proto, Rules,
     cluster::shared,
+    held::Held,
     lab::{EIP1, EIP2, EIP3},
+    maps::MapDump,
     tcp::{self, TcpServer},
     topology::{CLIENT, FAR, POD2, SERVER, VPC_ROUTER},
     traffic::{Traffic, at, rules},
@@ -21,27 +23,6 @@ const FAR_SUBNET: &str = "10.0.2.0/24";
 /// The rules of [`Traffic`], and two elastic IPs and a subnet that the test plays with.
 fn world() -> Rules {
     rules().eip("eip3", EIP3).eip("eip4", EIP4).route(FAR_SUBNET, VPC_ROUTER)
-}
-
-/// A connection that is open while something changes.
-struct Held(TcpStream);
-
-impl Held {
-    fn open(from: &Netns, to: SocketAddrV4) -> Self {
-        let mut held = Self(tcp::connect(from, to).unwrap_or_else(|error| panic!("cannot connect to {to}: {error}")));
-        held.assert_lives();
-        held
-    }
-
-    fn assert_lives(&mut self) {
-        assert_eq!(tcp::upload(&mut self.0, 1000).map_err(|error| error.to_string()), Ok(1000));
-    }
-
-    /// What it was translated by is gone.
-    fn assert_ended(mut self) {
-        let carried = tcp::upload(&mut self.0, 1000);
-        assert!(carried.is_err(), "still carried: {carried:?}");
-    }
 }
 
 /// Changes the spec of an object and waits until it says that just this is in force.
@@ -124,12 +105,13 @@ fn a_fip_rule_is_made_moved_and_deleted_and_only_its_own_connections_end() {
     let rule = format!("fip-eip3-{FAR}");
     lab.set(&world().fip("eip3", FAR), |maps| maps.len("FIP_IN") == 2);
     let inward = Held::open(&lab.net.server, at(EIP3, 9001));
-    let mut outward = Held::open(&lab.net.far, at(SERVER, 9003));
+    let outward = Held::open(&lab.net.far, at(SERVER, 9003));
     assert_eq!((sources(&far), sources(&outside)), (vec![SERVER], vec![EIP3]));
 
     change(&lab, Kind::IptablesFipRule, &rule, &json!({ "eip": lab.objects.name("eip4") }));
     inward.assert_ended();
-    assert!(tcp::upload(&mut outward.0, 1000).is_err(), "the server knows it by the old address");
+    // The server knows it by the old address.
+    outward.assert_ended();
     assert_refused(&lab.net.server, at(EIP3, 9001));
     let inward = Held::open(&lab.net.server, at(EIP4, 9001));
     let _outward = Held::open(&lab.net.far, at(SERVER, 9003));
@@ -147,31 +129,31 @@ fn a_fip_rule_is_made_moved_and_deleted_and_only_its_own_connections_end() {
 }
 
 #[test]
-fn an_snat_rule_is_made_moved_and_deleted_and_only_its_own_connections_end() {
+fn an_snat_rule_is_made_moved_and_deleted_and_open_connections_keep_their_source() {
     let cluster = shared();
     let mut lab = ClusterLab::new(&cluster, &world());
     let outside = TcpServer::start(&lab.net.server, 9003);
     let traffic = Traffic::start(&lab.net);
     let to = at(SERVER, 9003);
     lab.set(&world().snat("eip3", FAR_SUBNET), |maps| maps.len("SNAT") == 2);
-    let held = Held::open(&lab.net.far, to);
+    let mut first = Held::open(&lab.net.far, to);
     assert_eq!(sources(&outside), [EIP3]);
     let rule = "snat-eip3-10.0.2.0-24";
 
     change(&lab, Kind::IptablesSnatRule, rule, &json!({ "eip": lab.objects.name("eip4") }));
-    held.assert_ended();
-    let held = Held::open(&lab.net.far, to);
+    first.assert_lives();
+    let mut second = Held::open(&lab.net.far, to);
     assert_eq!(sources(&outside), [EIP4]);
 
     change(&lab, Kind::IptablesSnatRule, rule, &json!({ "internalCIDR": "10.0.3.0/24" }));
-    held.assert_ended();
+    second.assert_lives();
     // No rule is for it: forwarded as it is.
-    let mut untranslated = Held::open(&lab.net.far, to);
+    let untranslated = Held::open(&lab.net.far, to);
     assert_eq!(sources(&outside), [FAR]);
 
     lab.set(&world(), |maps| maps.len("SNAT") == 1);
-    untranslated.assert_lives();
-    traffic.assert_no_loss(&lab.net);
+    [first, second, untranslated].iter_mut().for_each(Held::assert_lives);
+    traffic.assert_unharmed(&lab.net);
 }
 
 #[test]
@@ -183,13 +165,14 @@ fn an_eip_that_gets_another_address_takes_its_rules_along_and_one_that_goes_ends
     let traffic = Traffic::start(&lab.net);
     let ruled = || world().dnat("eip3", Proto::Tcp, 90, FAR, 9001).snat("eip3", FAR_SUBNET);
     lab.set(&ruled(), |maps| maps.len("SNAT") == 2 && maps.len("DNAT") == 3);
-    let held = [Held::open(&lab.net.server, at(EIP3, 90)), Held::open(&lab.net.far, at(SERVER, 9003))];
+    let (inward, outward) = (Held::open(&lab.net.server, at(EIP3, 90)), Held::open(&lab.net.far, at(SERVER, 9003)));
     assert_eq!((sources(&far), sources(&outside)), (vec![SERVER], vec![EIP3]));
 
     let moved = Ipv4Addr::new(203, 0, 113, 14);
     change(&lab, Kind::IptablesEip, "eip3", &json!({ "v4ip": moved }));
-    held.into_iter().for_each(Held::assert_ended);
-    let _held = [Held::open(&lab.net.server, at(moved, 90)), Held::open(&lab.net.far, at(SERVER, 9003))];
+    inward.assert_unanswered();
+    outward.assert_ended();
+    let (inward, outward) = (Held::open(&lab.net.server, at(moved, 90)), Held::open(&lab.net.far, at(SERVER, 9003)));
     assert_eq!((sources(&far), sources(&outside)), (vec![SERVER], vec![moved]));
     // Nobody answers for the old one.
     let gone = tcp::connect(&lab.net.server, at(EIP3, 90)).expect_err("the address is gone");
@@ -200,7 +183,9 @@ fn an_eip_that_gets_another_address_takes_its_rules_along_and_one_that_goes_ends
         let kind = if name.starts_with("dnat") { Kind::IptablesDnatRule } else { Kind::IptablesSnatRule };
         let _ = lab.objects.wait_programmed(kind, &lab.objects.name(name), "False", "EipMissing");
     }
-    let maps = natgw_tests::maps::MapDump::rules(&lab.gateway);
+    inward.assert_unanswered();
+    outward.assert_ended();
+    let maps = MapDump::rules(&lab.gateway);
     assert_eq!((maps.len("EIPS"), maps.len("DNAT"), maps.len("SNAT")), (3, 2, 1));
     let _untranslated = Held::open(&lab.net.far, at(SERVER, 9003));
     assert_eq!(sources(&outside), [FAR]);
