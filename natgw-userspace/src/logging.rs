@@ -9,8 +9,9 @@ use crate::{
     exit::{Exit, Failure},
 };
 
-/// netlink-proto warns about every full socket buffer, which the link watch handles.
-const QUIET: &str = "netlink_proto=error";
+/// netlink-proto warns about every full socket buffer, which the link watch handles; kube logs every request that fails, as
+/// whoever made the request does.
+const QUIET: &str = "netlink_proto=error,kube_client::client::builder=off";
 
 /// Starts logging at `level`, a level or a filter in the syntax of `RUST_LOG`.
 ///

@@ -19,15 +19,25 @@ impl Delays {
     pub(super) fn next(&mut self) -> Duration {
         let whole = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
         self.failures += 1;
-        // A hasher with a fresh key is a random number without another dependency.
-        let percent = 75 + RandomState::new().build_hasher().finish() % 51;
-        whole * u32::try_from(percent).unwrap_or(100) / 100
+        scattered(whole, 75)
+    }
+
+    /// The wait that a server asks for (10 s at most), or up to half more. It says nothing of the failures before.
+    pub(super) fn asked(after: Duration) -> Duration {
+        scattered(after.min(LONGEST), 100)
     }
 
     /// It worked.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
+}
+
+/// Between `least` percent of `whole` and 50 more.
+fn scattered(whole: Duration, least: u64) -> Duration {
+    // A hasher with a fresh key is a random number without another dependency.
+    let percent = least + RandomState::new().build_hasher().finish() % 51;
+    whole * u32::try_from(percent).unwrap_or(100) / 100
 }
 
 #[cfg(test)]
@@ -46,5 +56,13 @@ mod tests {
         }
         delays.reset();
         assert!(delays.next() < Duration::from_millis(400));
+    }
+
+    #[test]
+    fn a_server_that_names_a_wait_gets_it_up_to_the_longest() {
+        for (asked, most) in [(1, 1500), (10, 15_000), (3600, 15_000)] {
+            let wait = Delays::asked(Duration::from_secs(asked)).as_millis();
+            assert!((u128::from(asked.min(10)) * 1000..=most).contains(&wait), "{wait} ms for {asked} s");
+        }
     }
 }

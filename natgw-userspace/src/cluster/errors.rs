@@ -1,11 +1,11 @@
 //! Errors of the API server in words that say what to do.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use kube::{core::Status, runtime::watcher};
 
 use super::watched::group;
-use crate::core::objects::Kind;
+use crate::core::{objects::Kind, printable::shortened};
 
 /// An error and all its causes in one line.
 pub(super) fn chain(error: &dyn Error) -> String {
@@ -38,17 +38,31 @@ pub(super) fn explain(kind: Kind, error: &watcher::Error) -> String {
              its file within a minute)"
         ),
         Some(410) => format!("the watch of `{plural}.{group}` is too old for the server; listing again"),
-        Some(_) | None => format!("cannot read `{plural}.{group}`: {}", chain(error)),
+        Some(code) => {
+            let said = status(error).map(|status| status.message.as_str()).unwrap_or_default();
+            format!("cannot read `{plural}.{group}`: the API server answered {code}: {}", shortened(said.to_owned()))
+        }
+        None => format!("cannot read `{plural}.{group}`: {}", chain(error)),
     }
+}
+
+/// When the server wants to be asked again, if it says so: it is starting, or has too much to do.
+pub(super) fn retry_after(error: &watcher::Error) -> Option<Duration> {
+    let seconds = status(error)?.details.as_ref()?.retry_after_seconds;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// The HTTP status that the server answered with.
 fn status_code(error: &watcher::Error) -> Option<u16> {
+    status(error).map(|status| status.code)
+}
+
+fn status(error: &watcher::Error) -> Option<&Status> {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => answer(error).map(|status| status.code),
-        watcher::Error::WatchError(status) => Some(status.code),
+        | watcher::Error::WatchFailed(error) => answer(error),
+        watcher::Error::WatchError(status) => Some(status),
         watcher::Error::NoResourceVersion => None,
     }
 }
@@ -66,4 +80,32 @@ pub(super) fn answer(error: &kube::Error) -> Option<&Status> {
 #[must_use]
 pub(super) fn is_expired(error: &watcher::Error) -> bool {
     status_code(error) == Some(410)
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::StatusDetails;
+
+    use super::*;
+
+    fn starting(retry_after_seconds: u32) -> watcher::Error {
+        let (name, group, kind, uid) = Default::default();
+        let details = StatusDetails { name, group, kind, uid, causes: Vec::new(), retry_after_seconds };
+        let status =
+            Status::failure("storage is (re)initializing", "TooManyRequests").with_code(429).with_details(details);
+        watcher::Error::WatchStartFailed(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn what_the_server_says_is_told_without_its_wrapping() {
+        let text = "cannot read `iptables-eips.kubeovn.io`: the API server answered 429: storage is (re)initializing";
+        assert_eq!(explain(Kind::IptablesEip, &starting(1)), text);
+    }
+
+    #[test]
+    fn a_server_says_itself_when_to_come_again() {
+        assert_eq!(retry_after(&starting(7)), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&starting(0)), None);
+        assert_eq!(retry_after(&watcher::Error::NoResourceVersion), None);
+    }
 }

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc::Sender, time::timeout};
 
 use super::{
     delays::Delays,
-    errors::{explain, is_expired},
+    errors::{explain, is_expired, retry_after},
     links::Links,
     watched::Watched,
 };
@@ -111,7 +111,14 @@ pub(super) async fn watch(kind: Kind, client: Client, selection: Selection, link
                     }
                 }
                 Some(Err(error)) => {
-                    pause(kind, &error, &links, delays.next()).await;
+                    let delay = if is_expired(&error) {
+                        // The server is well: what comes is a list.
+                        delays.reset();
+                        delays.next()
+                    } else {
+                        retry_after(&error).map_or_else(|| delays.next(), Delays::asked)
+                    };
+                    pause(kind, &error, &links, delay).await;
                     if first == First::AtHand {
                         break;
                     }
