@@ -41,6 +41,8 @@ pub(super) struct Fold {
     listed: BTreeSet<Kind>,
     /// Objects of which [`Observed`] has changed since this was last taken.
     fresh: BTreeSet<ObjectKey>,
+    /// Objects of which what they ask for has changed since this was last taken; `None`: any may have.
+    asked: Option<BTreeSet<ObjectKey>>,
     /// Names seen in the lists that have begun and not ended.
     listing: BTreeMap<Kind, BTreeSet<String>>,
 }
@@ -110,6 +112,7 @@ impl Fold {
             Ok(object) => {
                 change.desired = self.malformed.remove(&key).is_some() || self.index.get(&key) != Some(&object);
                 if change.desired {
+                    self.ask(&key);
                     self.index.apply(object);
                 }
             }
@@ -123,8 +126,15 @@ impl Fold {
         change
     }
 
+    fn ask(&mut self, key: &ObjectKey) {
+        if let Some(asked) = &mut self.asked {
+            asked.insert(key.clone());
+        }
+    }
+
     fn delete(&mut self, key: &ObjectKey) -> Change {
         let known = self.index.get(key).is_some() || self.malformed.contains_key(key);
+        self.ask(key);
         self.index.delete(key);
         self.malformed.remove(key);
         let observed = self.observed.remove(key).is_some();
@@ -162,6 +172,11 @@ impl Fold {
     /// The objects of which [`Observed`] has changed since the last call.
     pub(super) fn take_fresh(&mut self) -> BTreeSet<ObjectKey> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// The objects of which the index has changed since the last call; the first time that is every one.
+    pub(super) fn take_asked(&mut self) -> Option<BTreeSet<ObjectKey>> {
+        self.asked.replace(BTreeSet::new())
     }
 
     /// What is wrong with objects that cannot be read.

@@ -167,6 +167,11 @@ impl ClusterSource {
         self.fold.take_fresh()
     }
 
+    /// The objects of which [`Self::index`] has changed since the last call; `None`: any may have.
+    pub fn take_asked(&mut self) -> Option<BTreeSet<ObjectKey>> {
+        self.fold.take_asked()
+    }
+
     /// What is wrong with objects that cannot be read.
     #[must_use]
     pub fn diagnostics(&self) -> Vec<Diagnostic> {

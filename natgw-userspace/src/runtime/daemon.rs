@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     core::{
-        desired::DesiredState,
+        desired::{DesiredState, Following},
         diagnostic::Diagnostic,
         plan::{Actual, EndSessions},
     },
@@ -57,6 +57,8 @@ pub(super) struct Daemon<'a> {
     pub(super) reporter: Reporter,
     backoff: Backoff,
     brake: Brake,
+    /// What the source's objects come to.
+    following: Following,
     /// What the source said last, and how many objects it had.
     pub(super) desired: Arc<DesiredState>,
     pub(super) diagnostics: Vec<Diagnostic>,
@@ -112,6 +114,7 @@ impl<'a> Daemon<'a> {
             reporter: Reporter::default(),
             backoff: Backoff::default(),
             brake: Brake::default(),
+            following: Following::default(),
             desired: Arc::default(),
             diagnostics: Vec::new(),
             objects: 0,

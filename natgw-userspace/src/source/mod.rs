@@ -2,14 +2,14 @@
 
 pub mod manifests;
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use crate::{
     cluster::{
         ClusterOptions,
         source::{ClusterSource, First, Watching},
     },
-    core::{diagnostic::Diagnostic, index::Index},
+    core::{diagnostic::Diagnostic, index::Index, objects::ObjectKey},
 };
 use manifests::{ManifestSource, Snapshot};
 
@@ -46,6 +46,8 @@ pub struct Reading {
     pub incomplete: Option<String>,
     /// It is incomplete only because the rest is on its way.
     pub awaited: bool,
+    /// The objects of which the index has changed since the last reading; `None`: any may have.
+    pub changed: Option<BTreeSet<ObjectKey>>,
 }
 
 /// What woke whoever waited for [`Source::changed`].
@@ -87,12 +89,14 @@ impl Source {
                 state.snapshot = state.source.load();
                 state.index = state.snapshot.objects.iter().cloned().collect();
                 let incomplete = state.snapshot.incomplete();
-                Reading { diagnostics: state.snapshot.diagnostics.clone(), incomplete, awaited: false }
+                let diagnostics = state.snapshot.diagnostics.clone();
+                Reading { diagnostics, incomplete, awaited: false, changed: None }
             }
             Self::Cluster(source) => Reading {
                 diagnostics: source.diagnostics(),
                 incomplete: source.incomplete(),
                 awaited: source.is_at_hand(),
+                changed: source.take_asked(),
             },
         }
     }

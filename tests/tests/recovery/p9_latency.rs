@@ -25,9 +25,9 @@ use crate::scale;
 /// Enough for a 99th percentile that two outliers do not make.
 const SAMPLES: u16 = 300;
 /// What half of them may take at most, and 99 in 100. P9 asks for 50 ms of those, which docs/performance.md shows of one
-/// machine; slower ones have to pass too, and that one not if every object is judged and every map read for a change.
-const MEDIAN: Duration = Duration::from_millis(40);
-const P99: Duration = Duration::from_millis(90);
+/// machine; slower ones have to pass too, and that one not if every object is judged for a change.
+const MEDIAN: Duration = Duration::from_millis(20);
+const P99: Duration = Duration::from_millis(70);
 /// Between two packets that ask whether the rule is there yet: the resolution.
 const ASK: Duration = Duration::from_micros(500);
 /// Ports that no stored rule has.

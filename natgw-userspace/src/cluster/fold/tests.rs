@@ -65,6 +65,29 @@ fn a_change_of_status_alone_asks_for_nothing() {
 }
 
 #[test]
+fn what_asks_for_something_else_is_named_once_whichever_way_it_was_heard_of() {
+    let key = |name: &str| ObjectKey::new(KIND, name);
+    let mut fold = Fold::default();
+    list(&mut fold, &[eip("a", &json!("203.0.113.1")), eip("b", &json!("203.0.113.2"))]);
+    assert_eq!(fold.take_asked(), None, "at first it may be any");
+    assert_eq!(fold.take_asked(), Some(BTreeSet::new()));
+    let mut told = eip("a", &json!("203.0.113.1"));
+    told.status = json!({"ready": true});
+    fold.take_event(KIND, Event::Apply(told));
+    assert_eq!(fold.take_asked(), Some(BTreeSet::new()), "only its status");
+    fold.take_event(KIND, Event::Apply(eip("a", &json!("203.0.113.9"))));
+    fold.take(KIND, Told::AtHand(vec![eip("c", &json!("203.0.113.3"))]));
+    fold.take_event(KIND, Event::Delete(eip("b", &json!("203.0.113.2"))));
+    assert_eq!(fold.take_asked(), Some(["a", "b", "c"].map(key).into()));
+    // A list in which it is no more.
+    list(&mut fold, &[eip("a", &json!("203.0.113.9"))]);
+    assert_eq!(fold.take_asked(), Some(BTreeSet::from([key("c")])));
+    // What cannot be read stays what it was.
+    fold.take_event(KIND, Event::Apply(eip("a", &json!({"a": "map"}))));
+    assert_eq!(fold.take_asked(), Some(BTreeSet::new()));
+}
+
+#[test]
 fn objects_are_fresh_once_when_what_is_said_of_them_changes_or_they_go() {
     let key = |name: &str| ObjectKey::new(KIND, name);
     let mut fold = Fold::default();

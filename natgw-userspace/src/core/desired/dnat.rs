@@ -14,25 +14,21 @@ use crate::core::{
 };
 
 /// A rule that can be programmed unless another one has precedence.
-struct Candidate<'a> {
-    key: DnatKey,
-    target: DnatTarget,
-    object: &'a Object,
+pub(super) struct Candidate<'a> {
+    pub(super) key: DnatKey,
+    pub(super) target: DnatTarget,
+    pub(super) object: &'a Object,
 }
 
 /// After the floating IPs, whose shadow is looked up here.
-pub(super) fn build(index: &Index, eips: &Eips<'_>, state: &mut DesiredState, report: &mut Report) {
-    let rules = index.of_kind(Kind::IptablesDnatRule).filter(|object| !object.deleting);
+pub(super) fn build(index: &Index, eips: &Eips, state: &mut DesiredState, report: &mut Report) {
+    let rules = index.of_kind(Kind::IptablesDnatRule);
     let mut candidates: Vec<_> = rules.filter_map(|object| candidate(object, eips, report)).collect();
     // Those that want the same beside each other, the oldest first.
     candidates.sort_unstable_by(|a, b| a.key.cmp(&b.key).then_with(|| a.object.seniority().cmp(&b.object.seniority())));
     let mut winners = Vec::with_capacity(candidates.len());
     for rivals in candidates.chunk_by(|a, b| a.key == b.key) {
-        let Some((first, others)) = rivals.split_first() else { continue };
-        for other in others {
-            report.error(&other.object.key, "spec.externalPort", is_mapped(other.key, first.object, other.object));
-        }
-        warn(first, state, report);
+        let Some(first) = first_of(rivals, state, report) else { continue };
         state.flag(first.key.eip, EipFlags::Dnat);
         winners.push(first);
     }
@@ -42,8 +38,27 @@ pub(super) fn build(index: &Index, eips: &Eips<'_>, state: &mut DesiredState, re
     state.owners.append(&mut owners.collect());
 }
 
-fn candidate<'a>(object: &'a Object, eips: &Eips<'_>, report: &mut Report) -> Option<Candidate<'a>> {
+/// Of those that want the same, the oldest first, the one that gets it. The others are told, and it if there is something
+/// odd about it.
+pub(super) fn first_of<'a, 'o>(
+    rivals: &'a [Candidate<'o>],
+    state: &DesiredState,
+    report: &mut Report,
+) -> Option<&'a Candidate<'o>> {
+    let (first, others) = rivals.split_first()?;
+    for other in others {
+        report.error(&other.object.key, "spec.externalPort", is_mapped(other.key, first.object, other.object));
+    }
+    warn(first, state, report);
+    Some(first)
+}
+
+/// What a rule wants, if it is valid by itself; else that is said.
+pub(super) fn candidate<'a>(object: &'a Object, eips: &Eips, report: &mut Report) -> Option<Candidate<'a>> {
     let Spec::IptablesDnatRule(spec) = &object.spec else { return None };
+    if object.deleting {
+        return None;
+    }
     let eip = match eips.of_rule(object, spec.eip.as_deref(), report) {
         RuleEip::Elsewhere => return None,
         RuleEip::Unusable => None,

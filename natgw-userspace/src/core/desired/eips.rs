@@ -4,6 +4,7 @@ use std::{
     cell::LazyCell,
     collections::{HashMap, HashSet},
     net::Ipv4Addr,
+    sync::Arc,
 };
 
 use natgw_common::abi::{EipEntry, MAPS, map};
@@ -46,26 +47,33 @@ pub(super) enum RuleEip {
 }
 
 /// Every `IptablesEIP` by name.
-#[derive(Debug)]
-pub(super) struct Eips<'a> {
-    standing: HashMap<&'a str, Standing>,
+#[derive(Debug, Default)]
+pub(super) struct Eips {
+    standing: HashMap<Arc<str>, Standing>,
+    any_deleting: bool,
 }
 
-impl<'a> Eips<'a> {
+impl Eips {
     /// Fills `state.eips` (without flags).
-    pub(super) fn build(index: &'a Index, gateway: &str, state: &mut DesiredState, report: &mut Report) -> Self {
-        let mut standing = HashMap::new();
+    pub(super) fn build(index: &Index, gateway: &str, state: &mut DesiredState, report: &mut Report) -> Self {
+        let (mut standing, mut any_deleting) = (HashMap::new(), false);
         // Rarely asked for, and every rule is looked at for it.
         let in_use = LazyCell::new(|| named_by_rules(index));
         for object in by_seniority(index, Kind::IptablesEip) {
             let Spec::IptablesEip(spec) = &object.spec else { continue };
+            any_deleting |= object.deleting;
             if object.deleting && !in_use.contains(&*object.key.name) {
                 continue;
             }
-            standing.insert(&*object.key.name, judge(index, gateway, object, spec, state, report));
+            standing.insert(Arc::clone(&object.key.name), judge(index, gateway, object, spec, state, report));
         }
         warn_of_twins_elsewhere(index, gateway, state, report);
-        Self { standing }
+        Self { standing, any_deleting }
+    }
+
+    /// Whether one of them waits for its finalizer.
+    pub(super) const fn any_deleting(&self) -> bool {
+        self.any_deleting
     }
 
     /// The EIP named by `spec.eip` of `rule`.

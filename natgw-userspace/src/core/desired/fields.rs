@@ -76,8 +76,13 @@ impl Report {
 
     /// Everything said, by object.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.diagnostics.sort_by(|a, b| (&a.object, &a.field, a.reason).cmp(&(&b.object, &b.field, b.reason)));
+        Self::sort(&mut self.diagnostics);
         self.diagnostics
+    }
+
+    /// Brings what was said by several into its order.
+    pub(super) fn sort(diagnostics: &mut [Diagnostic]) {
+        diagnostics.sort_by(|a, b| (&a.object, &a.field, a.reason).cmp(&(&b.object, &b.field, b.reason)));
     }
 }
 

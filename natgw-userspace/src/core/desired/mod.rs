@@ -8,6 +8,7 @@ mod dnat;
 mod eips;
 mod fields;
 mod fips;
+mod following;
 mod references;
 mod routes;
 mod snat;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use natgw_common::abi::{DnatKey, DnatTarget, EipEntry, EipFlags, Fip, SnatKey, SnatPool};
 use serde::Serialize;
 
+pub use self::following::Following;
 use self::{eips::Eips, fields::Report};
 pub use super::{
     cidr::Ipv4Cidr,
@@ -84,6 +86,11 @@ impl DesiredState {
     /// What `gateway` should do according to `index`, and everything that is wrong with its objects, sorted by object.
     #[must_use]
     pub fn build(index: &Index, gateway: &str) -> (Self, Vec<Diagnostic>) {
+        let (state, said, _) = Self::build_with(index, gateway);
+        (state, said)
+    }
+
+    fn build_with(index: &Index, gateway: &str) -> (Self, Vec<Diagnostic>, Eips) {
         let mut state = Self::default();
         let mut report = Report::default();
         let eips = Eips::build(index, gateway, &mut state, &mut report);
@@ -94,7 +101,7 @@ impl DesiredState {
         routes::build(index, gateway, &mut state, &mut report);
         subnets::build(index, gateway, &mut state, &mut report);
         references::build(index, gateway, &state, &mut report);
-        (state, report.finish())
+        (state, report.finish(), eips)
     }
 
     /// Marks the floating IPs whose flows need a session, once every rule is known.

@@ -12,7 +12,7 @@ use crate::core::{
     objects::{Kind, Spec},
 };
 
-pub(super) fn build(index: &Index, eips: &Eips<'_>, state: &mut DesiredState, report: &mut Report) {
+pub(super) fn build(index: &Index, eips: &Eips, state: &mut DesiredState, report: &mut Report) {
     for object in by_seniority(index, Kind::IptablesSnatRule) {
         let Spec::IptablesSnatRule(spec) = &object.spec else { continue };
         let eip = match eips.of_rule(object, spec.eip.as_deref(), report) {

@@ -28,7 +28,7 @@ impl Daemon<'_> {
         let begun = Instant::now();
         let (before, complete) = (Arc::clone(&self.effective), self.complete);
         let writes_before = self.datapath.maps().writes();
-        let changed = work.source && self.read_source().await;
+        let changed = work.source && self.read_source(cause).await;
         let mut errors = 0;
         let mut repaired = Vec::new();
         let mut written = Written::default();

@@ -7,8 +7,7 @@ use tokio::task::block_in_place;
 use super::Daemon;
 use crate::{
     cluster::source::{ClusterSource, First},
-    core::desired::DesiredState,
-    runtime::{hold::hold, startup},
+    runtime::{hold::hold, startup, work::Cause},
     source::{Source, SourceOptions},
 };
 
@@ -48,8 +47,9 @@ impl Daemon<'_> {
         }
     }
 
-    /// Reads the source again. Returns whether it wants something else than before.
-    pub(super) async fn read_source(&mut self) -> bool {
+    /// Reads the source again. Returns whether it wants something else than before. What did not change is taken for what it
+    /// was only for a change: whatever is looked at to be sure is built anew.
+    pub(super) async fn read_source(&mut self, cause: Cause) -> bool {
         if self.watch_broken || self.source.is_none() {
             self.watch_broken = false;
             if self.source.is_none() {
@@ -58,12 +58,17 @@ impl Daemon<'_> {
         }
         let Some(source) = self.source.as_mut() else { return false };
         let reading = block_in_place(|| source.read());
-        let (mut desired, mut diagnostics) = DesiredState::build(source.index(), &self.options.gateway);
+        let gateway = &self.options.gateway;
+        match reading.changed.filter(|_| cause == Cause::Change) {
+            Some(changed) => self.following.follow(source.index(), gateway, &changed),
+            None => self.following.build(source.index(), gateway),
+        }
+        let mut desired = Arc::clone(self.following.state());
+        let mut diagnostics = self.following.diagnostics().to_vec();
         let orphaned = self.complete && source.cluster().is_some_and(ClusterSource::lacks_gateway);
         let mut incomplete = reading.incomplete;
         if orphaned {
-            desired.keep_network_of(&self.desired);
-            let gateway = &self.options.gateway;
+            Arc::make_mut(&mut desired).keep_network_of(&self.desired);
             incomplete =
                 Some(format!("VpcNatGateway `{gateway}` is gone from the cluster; its routes stay until it is back"));
         }
@@ -72,9 +77,9 @@ impl Daemon<'_> {
         self.objects = source.index().len();
         self.reporter.diagnostics(diagnostics.clone());
         self.diagnostics = diagnostics;
-        let changed = *self.desired != desired;
+        let changed = !Arc::ptr_eq(&self.desired, &desired) && (!orphaned || self.desired != desired);
         if changed {
-            self.desired = Arc::new(desired);
+            self.desired = desired;
         }
         self.observer.health.read(incomplete.as_deref());
         let complete = incomplete.is_none();

@@ -1,6 +1,7 @@
 //! What a set of objects becomes, and what is said about it.
 
 mod bad_input;
+mod following;
 mod purity;
 mod references;
 mod subnets;

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 
 /// Objects that get in each other's way: few names, few addresses, some of them wrong.
-fn object() -> impl Strategy<Value = Object> {
+pub(super) fn object() -> impl Strategy<Value = Object> {
     let name = || select(vec!["n1", "n2", "n3"]);
     let eip_name = || select(vec!["n1", "n2", "n3", "nope", ""]);
     let pod = || select(vec!["10.0.1.2", "10.0.1.3", "fd00::1"]);
@@ -27,13 +27,13 @@ fn object() -> impl Strategy<Value = Object> {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Apply(Object),
     Delete(ObjectKey),
     Reset(Vec<Object>),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => object().prop_map(Step::Apply),
         2 => object().prop_map(|object| Step::Delete(object.key)),
@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn run(index: &mut Index, step: Step) {
+pub(super) fn run(index: &mut Index, step: Step) {
     match step {
         Step::Apply(object) => index.apply(object),
         Step::Delete(key) => index.delete(&key),
