@@ -67,6 +67,14 @@ impl Gateway {
         self
     }
 
+    /// The same gateway under another name, with the cluster that its pod is in as its source.
+    #[must_use]
+    pub fn in_cluster(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self.source = Vec::new();
+        self
+    }
+
     /// The same gateway in another network namespace: its pod's sandbox was rebuilt.
     pub fn move_to(&mut self, netns: &Netns) {
         self.netns = netns.path();

@@ -9,7 +9,7 @@ use natgw_tests::{
 };
 use natgw_userspace::core::objects::Kind;
 
-fn rbac() -> String {
+pub(crate) fn rbac() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base/manifests/rbac.yaml");
     fs::read_to_string(path).expect("deploy/base is part of the tree")
 }

@@ -55,7 +55,7 @@ struct Inbox {
     writes: Option<BTreeMap<ObjectKey, Write>>,
     /// After `writes`.
     changes: BTreeMap<ObjectKey, Option<Write>>,
-    notes: Vec<Note>,
+    notes: Waiting,
 }
 
 /// How many writes of each outcome there were, for metrics.
@@ -187,7 +187,7 @@ impl Task {
     }
 
     fn take_inbox(&mut self) {
-        let inbox = std::mem::take(&mut *self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut inbox = std::mem::take(&mut *self.shared.inbox.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(mut writes) = inbox.writes {
             writes.retain(|key, _| !self.unknown.contains(&key.kind));
             self.pace.set(writes, Instant::now());
@@ -198,10 +198,10 @@ impl Task {
             self.invalid.remove(key);
         }
         self.pace.update(changes, Instant::now());
-        for note in inbox.notes {
+        while let Some(note) = inbox.notes.pop() {
             self.waiting.push(note);
         }
-        let dropped = self.waiting.dropped();
+        let dropped = inbox.notes.dropped() + self.waiting.dropped();
         self.count(|tally| tally.events_dropped += dropped);
     }
 
