@@ -171,3 +171,22 @@ fn an_address_that_another_gateway_has_too_works_on_and_is_said() {
     });
     traffic.assert_unharmed(&lab.net);
 }
+
+#[test]
+fn two_gateways_with_one_eip_both_translate_and_both_say_who_else_has_it() {
+    let cluster = shared();
+    let labs = [ClusterLab::new(&cluster, &rules()), ClusterLab::new(&cluster, &rules())];
+    let traffic = labs.each_ref().map(|lab| Traffic::start(&lab.net));
+    for (lab, other) in labs.iter().zip(labs.iter().rev()) {
+        let (name, theirs) = (lab.objects.name("eip1"), other.objects.name("eip1"));
+        let text =
+            format!("`{EIP1}` is also the address of IptablesEIP `{theirs}` on gateway `{}`", other.gateway.name());
+        let _ = lab.objects.wait_condition(Kind::IptablesEip, &name, "Programmed", |condition| {
+            condition["status"] == "True"
+                && condition["message"].as_str().is_some_and(|message| message.contains(&text))
+        });
+    }
+    for (lab, traffic) in labs.iter().zip(traffic) {
+        traffic.assert_unharmed(&lab.net);
+    }
+}

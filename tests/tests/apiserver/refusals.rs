@@ -25,14 +25,37 @@ fn of_two_objects_that_want_the_same_the_older_wins_and_the_other_says_who_has_i
          spec: {{v4ip: {EIP1}, natGwDp: {gw}}}"
     );
     lab.objects.set(&rules().raw(&late));
-    for (kind, name, reason, winner) in [
-        (Kind::IptablesDnatRule, "aaa", "DuplicateDnat", "dnat-eip1-tcp-80"),
-        (Kind::IptablesFipRule, "second", "DuplicateFip", "fip-eip2"),
-        (Kind::IptablesEip, "twin", "DuplicateAddress", "eip1"),
+    for (kind, name, reason, text) in [
+        (
+            Kind::IptablesDnatRule,
+            "aaa",
+            "DuplicateDnat",
+            format!(
+                "spec.externalPort: tcp port 80 of IptablesEIP `{gw}-eip1` is mapped by IptablesDnatRule \
+                 `{gw}-dnat-eip1-tcp-80`, which is older (use another port, or delete one of the two)"
+            ),
+        ),
+        (
+            Kind::IptablesFipRule,
+            "second",
+            "DuplicateFip",
+            format!(
+                "spec.eip: IptablesEIP `{gw}-eip2` is used by IptablesFIPRule `{gw}-fip-eip2-{POD2}`, which is older (use \
+                 another EIP, or delete one of the two)"
+            ),
+        ),
+        (
+            Kind::IptablesEip,
+            "twin",
+            "DuplicateAddress",
+            format!(
+                "spec.v4ip: `{EIP1}` is the address of IptablesEIP `{gw}-eip1`, which is older (give this EIP another \
+                 address, or delete one of the two)"
+            ),
+        ),
     ] {
         let condition = lab.objects.wait_programmed(kind, &lab.objects.name(name), "False", reason);
-        let message = condition["message"].as_str().unwrap_or_default();
-        assert!(message.starts_with("spec.") && message.contains(&lab.objects.name(winner)), "{message}");
+        assert_eq!(condition["message"], text, "{name}");
         let event = lab.objects.wait_event(kind, &lab.objects.name(name), reason);
         assert!(event.starts_with("Warning "), "{event}");
     }
@@ -54,13 +77,49 @@ fn every_mistake_in_a_spec_has_its_condition() {
     };
     let good = format!("externalPort: \"90\", protocol: tcp, internalIp: {POD2}, internalPort: \"1\"");
     let cases = [
-        ("port", good.replace("\"90\"", "\"99999\""), "InvalidPort", "spec.externalPort: `99999` is not a port"),
-        ("range", good.replace("\"90\"", "\"80-90\""), "InvalidPort", "give one port"),
-        ("proto", good.replace("tcp", "sctp"), "InvalidProtocol", "use tcp or udp"),
-        ("address", good.replace("10.0.1.3", "10.0.1.300"), "InvalidAddress", "spec.internalIp: `10.0.1.300`"),
-        ("v6", good.replace("10.0.1.3", "fd00::1"), "Unsupported", "IPv6, which is not translated"),
-        ("none", good.replace("internalPort: \"1\"", "type: exclusive"), "MissingField", "spec.internalPort: required"),
-        ("shared", format!("{good}, type: share"), "Unsupported", "a mapping has one target"),
+        (
+            "port",
+            good.replace("\"90\"", "\"99999\""),
+            "InvalidPort",
+            "spec.externalPort: `99999` is not a port (give a number from 1 to 65535)",
+        ),
+        (
+            "range",
+            good.replace("\"90\"", "\"80-90\""),
+            "InvalidPort",
+            "spec.externalPort: `80-90` is not a port (give one port; each port needs a rule of its own)",
+        ),
+        (
+            "proto",
+            good.replace("tcp", "sctp"),
+            "InvalidProtocol",
+            "spec.protocol: `sctp` is not a protocol that a DNAT rule can map (use tcp or udp; a floating IP carries every \
+             protocol)",
+        ),
+        (
+            "address",
+            good.replace("10.0.1.3", "10.0.1.300"),
+            "InvalidAddress",
+            "spec.internalIp: `10.0.1.300` is not an IPv4 address (write four numbers from 0 to 255, such as 10.0.1.2)",
+        ),
+        (
+            "v6",
+            good.replace("10.0.1.3", "fd00::1"),
+            "Unsupported",
+            "spec.internalIp: `fd00::1` is IPv6, which is not translated (give IPv4)",
+        ),
+        (
+            "none",
+            good.replace("internalPort: \"1\"", "type: exclusive"),
+            "MissingField",
+            "spec.internalPort: required, but not set (set it, for example \"80\")",
+        ),
+        (
+            "shared",
+            format!("{good}, type: share"),
+            "Unsupported",
+            "spec.type: `share` is not supported: a mapping has one target (remove it, or write `exclusive`)",
+        ),
     ];
     let mut all = rules();
     for (name, spec, ..) in &cases {
@@ -79,14 +138,29 @@ fn every_mistake_in_a_spec_has_its_condition() {
     for (name, _, reason, text) in &cases {
         let name = lab.objects.name(name);
         let condition = lab.objects.wait_programmed(Kind::IptablesDnatRule, &name, "False", reason);
-        assert!(condition["message"].as_str().unwrap_or_default().contains(text), "{name}: {condition}");
+        assert_eq!(condition["message"], *text, "{name}");
     }
-    for (kind, name, reason) in [
-        (Kind::IptablesSnatRule, "cidr", "InvalidCidr"),
-        (Kind::IptablesFipRule, "orphan", "EipMissing"),
-        (Kind::IptablesEip, "v6only", "Unsupported"),
+    let nowhere = format!(
+        "spec.eip: there is no IptablesEIP `{}` (create it, or name one that exists)",
+        lab.objects.name("nowhere")
+    );
+    for (kind, name, reason, text) in [
+        (
+            Kind::IptablesSnatRule,
+            "cidr",
+            "InvalidCidr",
+            "spec.internalCIDR: `10.0.1.0/33` is not an IPv4 network (give a prefix length from 0 to 32)",
+        ),
+        (Kind::IptablesFipRule, "orphan", "EipMissing", &nowhere),
+        (
+            Kind::IptablesEip,
+            "v6only",
+            "Unsupported",
+            "spec.v4ip: not set, and `2001:db8::1` in spec.v6ip is IPv6, which is not translated (set spec.v4ip)",
+        ),
     ] {
-        let _ = lab.objects.wait_programmed(kind, &lab.objects.name(name), "False", reason);
+        let condition = lab.objects.wait_programmed(kind, &lab.objects.name(name), "False", reason);
+        assert_eq!(condition["message"], text, "{name}");
     }
     traffic.assert_unharmed(&lab.net);
 }

@@ -50,6 +50,19 @@ fn eips_have_the_prefix_of_the_external_subnet_and_the_default_route_its_gateway
     let traffic = Traffic::start(&lab.net);
     lab.objects.change(&with_subnet(&subnet, "203.0.113.0/26", "203.0.113.254"));
     clock::eventually("the prefix follows", PATIENCE, || prefix(&lab, 26));
+
+    // A subnet that the addresses are not of is told, and they stay.
+    lab.objects.change(&with_subnet(&subnet, "198.51.100.128/25", "203.0.113.254"));
+    let text = format!(
+        "warning: spec.v4ip: `{EIP1}` is not in Subnet `{subnet}` (198.51.100.128/25) (give it an address of that network, or \
+         name another Subnet)"
+    );
+    let told = |condition: &serde_json::Value| {
+        // Gateways of other tests have the address, too.
+        condition["status"] == "True"
+            && condition["message"].as_str().is_some_and(|message| message.contains(&text[9..]))
+    };
+    let _ = lab.objects.wait_condition(Kind::IptablesEip, &lab.objects.name("eip1"), "Programmed", told);
     traffic.assert_unharmed(&lab.net);
     let repaired = lab.daemon().logs().lines().iter().filter(|line| line.text.contains("repaired")).count();
     assert_eq!(repaired, 0, "a change that somebody asks for is no drift");
