@@ -19,6 +19,7 @@ mod proxy;
 mod refusals;
 mod restless;
 mod rights;
+mod statuses;
 mod subnets;
 mod support;
 mod without_etcd;

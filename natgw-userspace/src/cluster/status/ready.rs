@@ -47,6 +47,7 @@ impl GatewayFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::verdict::reason;
 
     #[test]
     fn the_most_basic_lack_is_named_first() {
@@ -65,5 +66,21 @@ mod tests {
         facts.missing = vec!["net1".to_owned()];
         let (status, reason, message) = said(&facts);
         assert!(!status && reason == "InterfaceMissing" && message.contains("net1"));
+    }
+
+    /// The reasons that a table of docs/cluster.md names, those in another document aside.
+    fn documented(condition: &str) -> Vec<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
+        let text = std::fs::read_to_string(path).expect("docs/cluster.md");
+        let (_, table) = text.split_once(&format!("| reason of `{condition}` |")).expect("the table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        rows.filter_map(|row| row.strip_prefix("| `")?.split('`').next()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_document_names_every_reason() {
+        assert_eq!(documented("Ready"), ["Ready", "InterfaceMissing", "NotAttached", "NotProgrammed"]);
+        let own = [reason::PROGRAMMED, reason::DATA_PLANE_ERROR, reason::INTERFACE_MISSING];
+        assert_eq!(documented("Programmed"), [&own[..], &["Unsupported"]].concat());
     }
 }
