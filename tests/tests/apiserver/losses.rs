@@ -45,6 +45,7 @@ fn deletions_that_nobody_watched_are_found_when_the_watch_has_expired() {
     let kubeconfig = cluster.admin_kubeconfig_through(&proxy);
     let lab = ClusterLab::on(&cluster, Topology::new(), &with_a_third_eip(), &kubeconfig, &[]);
     let traffic = Traffic::start(&lab.net);
+    let mark = lab.daemon().logs().mark();
     // Out of reach while the object goes and every old revision is forgotten.
     proxy.refuse();
     proxy.cut();
@@ -55,6 +56,8 @@ fn deletions_that_nobody_watched_are_found_when_the_watch_has_expired() {
     assert_eq!(MapDump::rules(&lab.gateway).len("EIPS"), 3, "nobody has told the daemon");
     proxy.forward();
     lab.wait_maps(|maps| maps.len("EIPS") == 2);
+    let expired = "the watch of `iptables-eips.kubeovn.io` is too old for the server; listing again";
+    lab.daemon().wait_line(mark, "the answer 410", |line| line.message() == expired);
     traffic.assert_unharmed(&lab.net);
 }
 

@@ -3,12 +3,13 @@
 //! The objects are stored while nothing runs, so the first daemon finds empty maps and a new namespace, as after a reboot.
 
 use std::{
+    fs,
     net::UdpSocket,
     time::{Duration, Instant},
 };
 
 use natgw_tests::{
-    ClusterLab, Rules, Topology, clock,
+    ClusterLab, Daemon, Rules, Topology, clock,
     cluster::shared,
     maps::MapDump,
     probe::{MILLISECOND, UdpEcho, UdpProbe},
@@ -27,6 +28,16 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Until then the newest list of every kind has confirmed what was in the API server's memory.
 const COMPLETE: Duration = Duration::from_secs(5);
+
+/// What the process may need besides the maps: docs/deploy.md has two sets of those (432 MiB) and this below its limit.
+const MEMORY_MIB: u64 = 256;
+
+/// The most that a process had in memory until now, in MiB (`VmHWM` of proc(5)).
+fn peak_memory(daemon: &Daemon) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("it runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    peak.and_then(|kib| kib.trim().parse::<u64>().ok()).expect("a number of kB") / 1024
+}
 
 /// Asks through a sample of the port mappings until each has answered; how many there are.
 fn until_sample_answers(net: &Topology) -> usize {
@@ -76,6 +87,8 @@ fn r2_a_thousand_eips_and_ten_thousand_rules_are_back_within_two_seconds() {
     let complete = daemon.wait_complete().at.saturating_duration_since(since);
     assert!(complete < COMPLETE, "{complete:?}");
     println!("sample answered after {answered:?}; the log:\n{}", daemon.logs().text());
+    let peak = peak_memory(&daemon);
+    assert!(peak <= MEMORY_MIB, "natgw needed {peak} MiB at its peak");
     let maps = MapDump::rules(&lab.gateway);
     let counts = ["EIPS", "FIP_IN", "DNAT", "SNAT"].map(|map| maps.len(map));
     assert_eq!(counts, [EIPS, FIPS, DNATS, SNATS].map(usize::from));
@@ -93,7 +106,7 @@ fn r2_a_thousand_eips_and_ten_thousand_rules_are_back_within_two_seconds() {
     drop(daemon);
     outcome.note(format!(
         "sample: {sample} port mappings, {LIVING} floating IPs, one source NAT, after all of it; confirmed by the newest \
-         list of every kind after {} ms",
+         list of every kind after {} ms; at most {peak} MiB of memory besides the maps",
         complete.as_millis()
     ));
     report.assert_lossless("SNAT by UDP");
