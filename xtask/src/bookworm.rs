@@ -21,8 +21,8 @@ const KEYRING_PACKAGE: &str = "debian-archive-keyring";
 pub(crate) struct Wanted {
     /// Types of entries: `deb [target=Packages]`, `deb-src [target=Sources]`.
     pub(crate) sources: bool,
-    /// A suite next to the release itself and its security updates: `-updates`, `-backports`.
-    pub(crate) more: &'static str,
+    /// Backports next to the release itself and its security updates.
+    pub(crate) backports: bool,
 }
 
 /// Its entries for a sources.list.
@@ -48,7 +48,11 @@ pub(crate) fn entries(targets: &[Target<'_>], wanted: Wanted) -> Entries {
     let mut text = String::new();
     for (kind, target) in types {
         for (uri, security) in &mirrors {
-            let suites: &[&str] = if *security { &["-security"] } else { &["", wanted.more] };
+            let suites: &[&str] = match (security, wanted.backports) {
+                (true, _) => &["-security"],
+                (false, true) => &["", "-backports"],
+                (false, false) => &[""],
+            };
             for suite in suites {
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "{kind} [target={target}{option}] {uri} {CODENAME}{suite} main");
@@ -72,7 +76,7 @@ mod tests {
     use super::*;
     use crate::archive;
 
-    const KERNELS: Wanted = Wanted { sources: false, more: "-backports" };
+    const KERNELS: Wanted = Wanted { sources: false, backports: true };
 
     fn of(targets: &str, wanted: Wanted) -> Entries {
         entries(&archive::parse(targets), wanted)
@@ -87,13 +91,11 @@ mod tests {
             https://elsewhere/apt/ bookworm-pgdg main apt.postgresql.org\n\
             https://elsewhere/apt/ bookworm main Somebody\n";
         let text = "deb [target=Packages] http://mirror/debian/ bookworm main\n\
-            deb [target=Packages] http://mirror/debian/ bookworm-updates main\n\
             deb [target=Packages] http://mirror/security/ bookworm-security main\n\
             deb-src [target=Sources] http://mirror/debian/ bookworm main\n\
-            deb-src [target=Sources] http://mirror/debian/ bookworm-updates main\n\
             deb-src [target=Sources] http://mirror/security/ bookworm-security main\n";
         let expected = Entries { text: text.to_owned(), need_keyring: false };
-        assert_eq!(of(targets, Wanted { sources: true, more: "-updates" }), expected);
+        assert_eq!(of(targets, Wanted { sources: true, backports: false }), expected);
     }
 
     #[test]

@@ -63,7 +63,7 @@ fn runs(workspace: &Workspace, program: &Path) -> bool {
     system::is_executable(program) && cargo::probe(cargo::command(program, workspace.root()).arg("version")).is_some()
 }
 
-/// Those of all kernels, the newest first.
+/// Those of all kernels; later ones are tried first.
 fn of_ubuntu(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let names = entries.filter_map(Result::ok).filter(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX));

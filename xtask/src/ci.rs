@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: lint, layers, the demos and a second build that finds nothing to do: what has to hold for every change. `.ci/run` is this and nothing else.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use anyhow::{Result, bail, ensure};
 
@@ -43,33 +43,24 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     }
 }
 
-/// What installing and building leaves behind; of apt, dpkg's record.
-fn traces(workspace: &Workspace) -> Vec<PathBuf> {
-    let (debug, tools) = (workspace.root().join("target/debug"), workspace.tools().join("bin"));
-    vec![
-        PathBuf::from("/var/lib/dpkg/status"),
-        tools.join("bpf-linker"),
-        workspace.object(Abi::Released),
-        debug.join("natgw"),
-        debug.join("natgw-demo"),
-    ]
-}
-
 /// Installs and builds once more, which does nothing.
 fn second_run(workspace: &Workspace) -> Result<()> {
     println!("\n== build again");
-    let written = || {
-        let of = |path: PathBuf| {
-            let time = fs::metadata(&path).and_then(|file| file.modified()).ok();
-            (path, time)
-        };
-        traces(workspace).into_iter().map(of).collect::<Vec<_>>()
-    };
+    ensure!(setup::is_complete(workspace), "after all of this setup would still install something");
+    let debug = workspace.debug_dir();
+    let made = [
+        workspace.tools().join("bin/bpf-linker"),
+        workspace.object(Abi::Released),
+        debug.join("natgw"),
+        debug.join("natgw-demo"),
+    ];
+    let written = || made.each_ref().map(|path| fs::metadata(path).and_then(|file| file.modified()).ok());
     let before = written();
     build::run(workspace, &build::Args::default())?;
-    let news: Vec<_> = written().into_iter().zip(before).filter(|(now, then)| now != then).collect();
-    let names: Vec<_> = news.iter().map(|((path, _), _)| path.display().to_string()).collect();
-    ensure!(names.is_empty(), "a second run wrote anew what the first had made: {}", names.join(", "));
+    for ((path, then), now) in made.iter().zip(before).zip(written()) {
+        ensure!(then.is_some(), "{} is not there", path.display());
+        ensure!(now == then, "a second run wrote {} anew", path.display());
+    }
     println!("nothing was installed or built");
     Ok(())
 }

@@ -47,6 +47,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         command(workspace)?.arg("--json").stderr(Stdio::inherit()).output().context("cannot run natgw-demo")?;
     let printed = String::from_utf8_lossy(&output.stdout);
     println!("{printed}");
+    ensure!(!printed.trim().is_empty(), "natgw-demo printed nothing and ended with {}", output.status);
     let checks = checks_that_hold(&printed)?;
     ensure!(output.status.success(), "natgw-demo says ok and ended with {}", output.status);
     println!("{checks} checks hold");

@@ -44,6 +44,8 @@ pub(crate) fn run(workspace: &Workspace, consent: Consent) -> Result<()> {
 
 /// Makes sure that nothing is missing, and returns the toolchain for the programs.
 pub(crate) fn ensure(workspace: &Workspace, consent: Consent) -> Result<Toolchain> {
+    // Needs no root, and nothing else.
+    bpftool::link(workspace)?;
     let found = toolchain::detect(workspace);
     let chosen = toolchain::select(&found);
     let needs = missing(workspace, &found, chosen);
@@ -59,6 +61,12 @@ pub(crate) fn ensure(workspace: &Workspace, consent: Consent) -> Result<Toolchai
         ask(&needs)?;
     }
     install(workspace, &needs)
+}
+
+/// Whether nothing is missing.
+pub(crate) fn is_complete(workspace: &Workspace) -> bool {
+    let found = toolchain::detect(workspace);
+    missing(workspace, &found, toolchain::select(&found)).is_empty()
 }
 
 /// What is missing on this machine.

@@ -55,8 +55,16 @@ impl Workspace {
 
     /// `natgw`, optimised.
     pub(crate) fn release_natgw(&self) -> PathBuf {
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from);
-        target.join("release/natgw")
+        self.cargo_target_dir().join("release/natgw")
+    }
+
+    /// What the tests and the demo start.
+    pub(crate) fn debug_dir(&self) -> PathBuf {
+        self.cargo_target_dir().join("debug")
+    }
+
+    fn cargo_target_dir(&self) -> PathBuf {
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
     }
 
     /// What `recovery-report --write` writes.

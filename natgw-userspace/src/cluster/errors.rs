@@ -38,11 +38,11 @@ pub(super) fn explain(kind: Kind, error: &watcher::Error) -> String {
              its file within a minute)"
         ),
         Some(410) => format!("the watch of `{plural}.{group}` is too old for the server; listing again"),
-        Some(code) => {
-            let said = status(error).map(|status| status.message.as_str()).unwrap_or_default();
-            format!("cannot read `{plural}.{group}`: the API server answered {code}: {}", shortened(said.to_owned()))
+        Some(code) if status(error).is_some_and(|status| !status.message.is_empty()) => {
+            let said = status(error).map(|status| status.message.clone()).unwrap_or_default();
+            format!("cannot read `{plural}.{group}`: the API server answered {code}: {}", shortened(said))
         }
-        None => format!("cannot read `{plural}.{group}`: {}", chain(error)),
+        Some(_) | None => format!("cannot read `{plural}.{group}`: {}", chain(error)),
     }
 }
 

@@ -119,6 +119,10 @@ pub(super) async fn watch(kind: Kind, client: Client, selection: Selection, link
                         retry_after(&error).map_or_else(|| delays.next(), Delays::asked)
                     };
                     pause(kind, &error, &links, delay).await;
+                    if is_expired(&error) && matches!(error, watcher::Error::WatchStartFailed(_)) {
+                        // Told by an event it lists by itself; told like this it would ask for the same moment for ever.
+                        events.set(watcher(api.clone(), selection.config()));
+                    }
                     if first == First::AtHand {
                         break;
                     }

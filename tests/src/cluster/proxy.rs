@@ -154,7 +154,9 @@ impl Server {
                 }
                 accepted = listener::accept(listener.as_ref()) => {
                     self.accepted.fetch_add(1, Ordering::Relaxed);
-                    connections.spawn(relay::run(accepted, self.upstream, state.subscribe()));
+                    // As of now: the task may begin after the next cut, which waits for its end.
+                    let cuts = state.borrow().cuts;
+                    connections.spawn(relay::run(accepted, self.upstream, state.subscribe(), cuts));
                 }
                 Some(_) = connections.join_next() => {}
             }

@@ -1,8 +1,7 @@
 //! The external `Subnet`: the prefix length of the EIPs, and the default route.
 
 use natgw_tests::{
-    ClusterLab, Rules, clock,
-    cluster::shared,
+    Cluster, ClusterLab, Rules, clock,
     daemon::PATIENCE,
     lab::{EIP1, EIP2},
     traffic::{Traffic, rules},
@@ -19,7 +18,8 @@ fn with_subnet(name: &str, cidr: &str, gateway: &str) -> Rules {
 
 #[test]
 fn eips_have_the_prefix_of_the_external_subnet_and_the_default_route_its_gateway() {
-    let cluster = shared();
+    // One of its own: a condition names every other gateway with the address, up to a length.
+    let cluster = Cluster::start();
     let mut lab = ClusterLab::new(&cluster, &rules());
     let (gw, subnet) = (lab.gateway.name().to_owned(), lab.objects.name("outside"));
     let addresses = |lab: &ClusterLab<'_>| lab.net.gw.command("ip", &["-o", "-4", "address", "show", "dev", "net1"]);
@@ -57,11 +57,7 @@ fn eips_have_the_prefix_of_the_external_subnet_and_the_default_route_its_gateway
         "warning: spec.v4ip: `{EIP1}` is not in Subnet `{subnet}` (198.51.100.128/25) (give it an address of that network, or \
          name another Subnet)"
     );
-    let told = |condition: &serde_json::Value| {
-        // Gateways of other tests have the address, too.
-        condition["status"] == "True"
-            && condition["message"].as_str().is_some_and(|message| message.contains(&text[9..]))
-    };
+    let told = |condition: &serde_json::Value| condition["status"] == "True" && condition["message"] == text;
     let _ = lab.objects.wait_condition(Kind::IptablesEip, &lab.objects.name("eip1"), "Programmed", told);
     traffic.assert_unharmed(&lab.net);
     let repaired = lab.daemon().logs().lines().iter().filter(|line| line.text.contains("repaired")).count();

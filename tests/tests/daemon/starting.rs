@@ -1,11 +1,12 @@
 //! Starting and stopping: what is refused and how, waiting, handing over, leaving the data plane.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Instant};
 
 use natgw_tests::{Topology, command, gateway::natgw_binary, topology::Interfaces};
 
 use crate::support::{
-    EIP1, EIP2, NEVER, addresses, eventually, gateway, median, natgw_json, programmed_eips, rules, set, stderr,
+    EIP1, EIP2, NEVER, addresses, binary_for_everyone, eventually, gateway, median, natgw_json, programmed_eips, rules,
+    set, stderr,
 };
 
 #[test]
@@ -30,13 +31,6 @@ fn wrong_settings_are_usage_errors_that_name_what_is_wrong() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(expected), "{args:?} should say `{expected}`: {}", stderr(&output));
     }
-}
-
-/// A `natgw` that every user can start: the checkout may be in a closed directory, such as root's home.
-fn binary_for_everyone(dir: &Path) -> String {
-    let copy = dir.join("natgw");
-    fs::copy(natgw_binary(), &copy).expect("the test's directory is writable");
-    copy.display().to_string()
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Read,
     net::Ipv4Addr,
+    path::Path,
     process::Output,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -152,4 +153,11 @@ pub(crate) fn mac(ns: &Netns, interface: &str) -> [u8; 6] {
     let bytes = json[0]["address"].as_str().expect("a veth has a MAC").split(':');
     let bytes: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect();
     bytes.try_into().expect("six bytes")
+}
+
+/// A `natgw` that every user can start: the checkout may be in a closed directory, such as root's home.
+pub(crate) fn binary_for_everyone(dir: &Path) -> String {
+    let copy = dir.join("natgw");
+    fs::copy(natgw_binary(), &copy).expect("the test's directory is writable");
+    copy.display().to_string()
 }

@@ -52,7 +52,7 @@ pub(crate) fn id() -> String {
 }
 
 /// Where the packages are.
-pub(crate) const WANTED: Wanted = Wanted { sources: true, more: "-updates" };
+pub(crate) const WANTED: Wanted = Wanted { sources: true, backports: false };
 
 /// Fails where there is no apt to fetch them with.
 pub(crate) fn check_distribution(os: &OsRelease) -> Result<()> {

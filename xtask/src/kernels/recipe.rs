@@ -58,7 +58,7 @@ impl Kernel {
 }
 
 /// Where all of [`KERNELS`] are.
-pub(crate) const WANTED: Wanted = Wanted { sources: false, more: "-backports" };
+pub(crate) const WANTED: Wanted = Wanted { sources: false, backports: true };
 
 /// The package of the newest kernel of a series, by the versions of the package that depends on it.
 pub(crate) fn package<'a>(show: &'a str, series: &str) -> Option<&'a str> {

@@ -194,7 +194,9 @@ fn no_address(spec: &IptablesEipSpec) -> Problem {
 
 /// The warning for a bandwidth policy.
 pub(super) fn no_qos(index: &Index, policy: &str) -> Problem {
-    if index.get(&ObjectKey::new(Kind::QosPolicy, policy)).is_none() {
+    // Where none is known at all they may only not have been read: the kind is not required.
+    let any = index.of_kind(Kind::QosPolicy).next().is_some();
+    if any && index.get(&ObjectKey::new(Kind::QosPolicy, policy)).is_none() {
         let message = format!("there is no QoSPolicy `{policy}`, and natgw would not enforce it");
         return Problem::new(Reason::QosPolicyMissing, message, "remove it, or ignore this");
     }

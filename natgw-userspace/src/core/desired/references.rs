@@ -15,10 +15,6 @@ use crate::core::{
 
 /// After the EIPs, whose owners are looked up here.
 pub(super) fn build(index: &Index, gateway: &str, state: &DesiredState, report: &mut Report) {
-    // Where there is no Subnet at all (manifests, a cluster without kube-ovn) none can be named wrongly.
-    if index.of_kind(Kind::Subnet).next().is_none() {
-        return;
-    }
     let own = index.get(&ObjectKey::new(Kind::VpcNatGateway, gateway));
     let spec = own.and_then(|object| match &object.spec {
         Spec::VpcNatGateway(spec) => Some((object, spec)),
@@ -29,8 +25,13 @@ pub(super) fn build(index: &Index, gateway: &str, state: &DesiredState, report: 
         | Spec::QosPolicy(_)
         | Spec::Subnet(_) => None,
     });
+    let lan_ip = spec.and_then(|(object, spec)| lan_ip(object, spec, report));
+    // Where there is no Subnet at all (manifests, a cluster without kube-ovn) none can be named wrongly.
+    if index.of_kind(Kind::Subnet).next().is_none() {
+        return;
+    }
     if let Some((object, spec)) = spec {
-        internal_subnet(index, object, spec, report);
+        internal_subnet(index, object, spec, lan_ip, report);
     }
     let default = spec.map(|(_, spec)| subnets::external_name(spec));
     for (entry, key) in &state.owners {
@@ -42,10 +43,26 @@ pub(super) fn build(index: &Index, gateway: &str, state: &DesiredState, report: 
     }
 }
 
+/// The IPv4 address of `spec.lanIp`; dual stack writes both with a comma.
+fn lan_ip(object: &Object, spec: &VpcNatGatewaySpec, report: &mut Report) -> Option<[u8; 4]> {
+    let parts: Vec<_> = spec.lan_ip.as_deref()?.split(',').map(|part| address(part.trim())).collect();
+    let found = parts.iter().find_map(|part| part.as_ref().ok().copied());
+    // IPv6 alone is somebody's right: it is only not ours.
+    let wrong = parts.into_iter().find_map(|part| part.err().filter(|problem| problem.reason != Reason::Unsupported));
+    if let (None, Some(problem)) = (found, wrong) {
+        report.warning(&object.key, "spec.lanIp", problem);
+    }
+    found
+}
+
 /// `spec.subnet` and `spec.lanIp` of the gateway.
-fn internal_subnet(index: &Index, object: &Object, spec: &VpcNatGatewaySpec, report: &mut Report) {
-    let lan_ip = spec.lan_ip.as_deref().map(address).transpose();
-    let lan_ip = lan_ip.map_err(|problem| report.warning(&object.key, "spec.lanIp", problem)).ok().flatten();
+fn internal_subnet(
+    index: &Index,
+    object: &Object,
+    spec: &VpcNatGatewaySpec,
+    lan_ip: Option<[u8; 4]>,
+    report: &mut Report,
+) {
     let Some(name) = spec.subnet.as_deref() else { return };
     let Some(named) = subnet(index, name) else {
         report.warning(&object.key, "spec.subnet", missing(name));

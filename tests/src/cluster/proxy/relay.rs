@@ -36,9 +36,8 @@ impl Default for State {
     }
 }
 
-/// Carries bytes between `client` and the server at `upstream` until both have finished, or a cut.
-pub(super) async fn run(mut client: TcpStream, upstream: SocketAddr, mut state: watch::Receiver<State>) {
-    let cuts = state.borrow_and_update().cuts;
+/// Carries bytes between `client` and the server at `upstream` until both have finished, or there were more than `cuts` cuts.
+pub(super) async fn run(mut client: TcpStream, upstream: SocketAddr, mut state: watch::Receiver<State>, cuts: u64) {
     let flow = state.clone();
     let orderly = tokio::select! {
         ended = relay(&mut client, upstream, flow) => ended.is_ok(),

@@ -100,8 +100,8 @@ fn an_eip_with_only_an_ipv6_address_and_a_bandwidth_policy_say_what_is_not_done(
     case(
         [dual(Some("203.0.113.13"))],
         &[
-            "warning QosPolicyMissing IptablesEIP/e: spec.qosPolicy: there is no QoSPolicy `fast`, and natgw would not \
-             enforce it (remove it, or ignore this)",
+            "warning Unsupported IptablesEIP/e: spec.qosPolicy: QoSPolicy `fast` is not enforced (remove it, or ignore \
+             this)",
             "warning Unsupported IptablesEIP/e: spec.v6ip: `2001:db8::1` is not configured: IPv4 only (remove it, or \
              ignore this)",
         ],

@@ -24,9 +24,16 @@ fn mapping() -> impl Strategy<Value = Step> {
     prop_oneof![4 => rule.prop_map(Step::Apply), 1 => gone]
 }
 
+/// An elastic IP that waits for its finalizer, or no longer.
+fn leaving() -> impl Strategy<Value = Step> {
+    let known = select(vec![("n1", "203.0.113.10"), ("n2", "203.0.113.11"), ("n3", "203.0.113.12")]);
+    (known, any::<bool>())
+        .prop_map(|((name, address), deleting)| Step::Apply(Object { deleting, ..eip(name, address) }))
+}
+
 /// Mostly mappings; now and then anything.
 fn change() -> impl Strategy<Value = Step> {
-    prop_oneof![12 => mapping(), 1 => step()]
+    prop_oneof![16 => mapping(), 2 => leaving(), 1 => step()]
 }
 
 /// What a source tells of a step; nothing when everything may be another.
@@ -58,9 +65,11 @@ proptest! {
             for step in steps {
                 run(&mut index, step);
             }
-            match changed {
-                Some(changed) => following.follow(&index, "gw1", &changed),
-                None => following.build(&index, "gw1"),
+            if let Some(changed) = changed {
+                following.follow(&index, "gw1", &changed);
+            } else {
+                crowd().for_each(|mapping| index.apply(mapping));
+                following.build(&index, "gw1");
             }
             let (state, said) = DesiredState::build(&index, "gw1");
             prop_assert_eq!(&**following.state(), &state);

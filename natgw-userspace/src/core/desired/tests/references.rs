@@ -73,6 +73,20 @@ fn the_gateways_own_subnet_and_address_are_looked_at() {
 }
 
 #[test]
+fn the_gateways_address_may_be_of_both_families_and_is_read_without_subnets_too() {
+    let said = |lan_ip: &str| {
+        let spec = VpcNatGatewaySpec { lan_ip: Some(lan_ip.to_owned()), ..Default::default() };
+        build([Object::new("gw1", spec), eip("a", "203.0.113.10")]).1
+    };
+    for right in ["10.0.1.1", "10.0.1.1,fd00::1", "fd00::1, 10.0.1.1", "fd00::1"] {
+        assert_eq!(said(right), [] as [&str; 0], "{right}");
+    }
+    for wrong in ["10.0.1", "fd00::1,10.0.1", "127.0.0.1"] {
+        assert!(said(wrong)[0].starts_with("warning InvalidAddress VpcNatGateway/gw1: spec.lanIp: "), "{wrong}");
+    }
+}
+
+#[test]
 fn where_there_is_no_subnet_none_is_missed() {
     let spec = VpcNatGatewaySpec {
         subnet: Some("inside".to_owned()),
