@@ -19,7 +19,7 @@ const KEYRING_PACKAGE: &str = "debian-archive-keyring";
 /// What is wanted of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
-    /// Types of entries: `deb [target=Packages]`, `deb-src [target=Sources]`.
+    /// Source packages as well.
     pub(crate) sources: bool,
     /// Backports next to the release itself and its security updates.
     pub(crate) backports: bool,

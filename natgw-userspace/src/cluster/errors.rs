@@ -38,15 +38,20 @@ pub(super) fn explain(kind: Kind, error: &watcher::Error) -> String {
              its file within a minute)"
         ),
         Some(410) => format!("the watch of `{plural}.{group}` is too old for the server; listing again"),
-        Some(code) if status(error).is_some_and(|status| !status.message.is_empty()) => {
-            let said = status(error).map(|status| status.message.clone()).unwrap_or_default();
-            format!("cannot read `{plural}.{group}`: the API server answered {code}: {}", shortened(said))
+        Some(_) | None => {
+            format!("cannot read `{plural}.{group}`: {}", answered(error).unwrap_or_else(|| chain(error)))
         }
-        Some(_) | None => format!("cannot read `{plural}.{group}`: {}", chain(error)),
     }
 }
 
-/// When the server wants to be asked again, if it says so: it is starting, or has too much to do.
+/// What the server said, if it did so in words.
+fn answered(error: &watcher::Error) -> Option<String> {
+    let status = status(error).filter(|status| !status.message.is_empty())?;
+    Some(format!("the API server answered {}: {}", status.code, shortened(status.message.clone())))
+}
+
+/// When the server wants to be asked again, if its answer says so: it is starting. (One that has too much to do says it in a
+/// header, which kube does not hand on.)
 pub(super) fn retry_after(error: &watcher::Error) -> Option<Duration> {
     let seconds = status(error)?.details.as_ref()?.retry_after_seconds;
     (seconds > 0).then(|| Duration::from_secs(seconds.into()))

@@ -111,7 +111,8 @@ pub(super) async fn watch(kind: Kind, client: Client, selection: Selection, link
                     }
                 }
                 Some(Err(error)) => {
-                    let delay = if is_expired(&error) {
+                    let expired = is_expired(&error);
+                    let delay = if expired {
                         // The server is well: what comes is a list.
                         delays.reset();
                         delays.next()
@@ -119,7 +120,7 @@ pub(super) async fn watch(kind: Kind, client: Client, selection: Selection, link
                         retry_after(&error).map_or_else(|| delays.next(), Delays::asked)
                     };
                     pause(kind, &error, &links, delay).await;
-                    if is_expired(&error) && matches!(error, watcher::Error::WatchStartFailed(_)) {
+                    if expired && matches!(error, watcher::Error::WatchStartFailed(_)) {
                         // Told by an event it lists by itself; told like this it would ask for the same moment for ever.
                         events.set(watcher(api.clone(), selection.config()));
                     }
@@ -144,3 +145,6 @@ async fn pause(kind: Kind, error: &watcher::Error, links: &Links, delay: Duratio
     }
     tokio::time::sleep(delay).await;
 }
+
+#[cfg(test)]
+mod tests;

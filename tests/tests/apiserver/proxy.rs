@@ -12,6 +12,9 @@ use tokio::time::timeout;
 /// Long beside a request on loopback, short beside any timeout.
 const DELAY: Duration = Duration::from_millis(200);
 
+/// Enough for connections whose task had not begun when they were cut.
+const ROUNDS: usize = 500;
+
 #[test]
 fn a_delay_holds_for_connections_that_are_open() {
     let cluster = shared();
@@ -98,4 +101,22 @@ fn a_proxy_inside_a_namespace_is_reached_only_from_there() {
     assert_eq!(netns.run(connect).expect_err("refused").kind(), ErrorKind::ConnectionRefused);
     proxy.forward();
     netns.run(connect).expect("it listens there again");
+}
+
+#[test]
+fn a_cut_ends_connections_that_were_only_just_taken() {
+    let cluster = shared();
+    let proxy = cluster.proxy();
+    // What is held does not end by itself.
+    proxy.black_hole();
+    let (done, is_done) = std::sync::mpsc::sync_channel(1);
+    // Not waited for: it might never end.
+    std::thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            let _connections: Vec<_> = (0..8).map(|_| TcpStream::connect(proxy.address())).collect();
+            proxy.cut();
+        }
+        done.send(()).expect("the test waits");
+    });
+    is_done.recv_timeout(Duration::from_secs(20)).expect("a cut waits for a connection that nobody ends");
 }

@@ -95,7 +95,7 @@ fn who_may_read_but_not_write_translates_all_the_same_and_tries_ever_more_rarely
 }
 
 #[test]
-fn an_api_server_that_refuses_connections_is_tried_ever_more_rarely() {
+fn an_api_server_behind_cut_connections_is_tried_ever_more_rarely() {
     let cluster = Cluster::start();
     natgw_tests::cluster_lab::install_crds(&cluster);
     let proxy = cluster.proxy();

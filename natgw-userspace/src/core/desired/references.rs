@@ -16,15 +16,8 @@ use crate::core::{
 /// After the EIPs, whose owners are looked up here.
 pub(super) fn build(index: &Index, gateway: &str, state: &DesiredState, report: &mut Report) {
     let own = index.get(&ObjectKey::new(Kind::VpcNatGateway, gateway));
-    let spec = own.and_then(|object| match &object.spec {
-        Spec::VpcNatGateway(spec) => Some((object, spec)),
-        Spec::IptablesEip(_)
-        | Spec::IptablesFipRule(_)
-        | Spec::IptablesDnatRule(_)
-        | Spec::IptablesSnatRule(_)
-        | Spec::QosPolicy(_)
-        | Spec::Subnet(_) => None,
-    });
+    let spec =
+        own.and_then(|object| if let Spec::VpcNatGateway(spec) = &object.spec { Some((object, spec)) } else { None });
     let lan_ip = spec.and_then(|(object, spec)| lan_ip(object, spec, report));
     // Where there is no Subnet at all (manifests, a cluster without kube-ovn) none can be named wrongly.
     if index.of_kind(Kind::Subnet).next().is_none() {
